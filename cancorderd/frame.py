@@ -1,0 +1,45 @@
+"""What a CAN frame is here: a value for tests, clients and renderers, and the flag bits of the wire.
+
+The frame path does not build these: sources turn what adapters deliver straight into packets (`wire`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+EXTENDED = 0x01
+"""29-bit arbitration id."""
+FD = 0x02
+"""CAN FD frame (ISO 11898-1:2015)."""
+BRS = 0x04
+"""Bit rate switch: the data phase went at the data bitrate. Only with FD."""
+ESI = 0x08
+"""Error state indicator: the sender was error-passive. Only with FD."""
+
+MAX_STANDARD_ID = 0x7FF
+MAX_EXTENDED_ID = 0x1FFF_FFFF
+
+CLASSIC_MAX_LENGTH = 8
+FD_MAX_LENGTH = 64
+
+DLC_LENGTHS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)
+"""Payload bytes for each DLC code 0-15 (ISO 11898-1:2015, table 5); classic frames stop at 8."""
+
+
+class Frame(NamedTuple):
+    """One data frame. `timestamp_us` counts microseconds since the Unix epoch."""
+
+    timestamp_us: int
+    arbitration_id: int
+    flags: int = 0
+    data: bytes = b""
+
+
+class Batch(NamedTuple):
+    """The frame path's only currency: whole wire packets, and how many frames they hold."""
+
+    packets: bytes
+    frames: int
+
+
+NOTHING = Batch(b"", 0)
