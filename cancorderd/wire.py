@@ -9,7 +9,7 @@ frames have no form here.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from cancorderd.errors import WireError
 from cancorderd.frame import (
@@ -23,6 +23,9 @@ from cancorderd.frame import (
     MAX_STANDARD_ID,
     Frame,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 HEADER = struct.Struct(">QIBB")
 MAX_PACKET = HEADER.size + max(DLC_LENGTHS)

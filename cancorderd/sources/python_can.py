@@ -1,0 +1,175 @@
+"""Any other interface, through python-can: its driver, its threads, its Message objects.
+
+The slowest way in, and the one with the most adapters. A thread waits in the driver's `recv`, packs
+what comes and rings a pipe, so that the worker's loop never waits for a driver.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import can
+
+from cancorderd.errors import AdapterAbsent, BusError, BusFailure, SettingsRefused
+from cancorderd.frame import BRS, ESI, EXTENDED, FD, NOTHING, Batch
+from cancorderd.sources import permission
+from cancorderd.sources.base import Counted
+from cancorderd.sources.stamps import EpochStamps
+from cancorderd.wire import HEADER
+
+if TYPE_CHECKING:
+    from cancorderd.config.model import PythonCanBus
+
+_RECEIVE_S = 0.2
+"""How long one `recv` may wait: as long as `close` may take. Some drivers cannot wait for ever."""
+_MOST_AT_ONCE = 500
+_MOST_HELD = 1 << 16
+"""Frames that may wait for the loop; far more than it ever leaves lying."""
+
+
+def packet(message: can.Message, timestamp_us: int) -> bytes:
+    """The wire packet of a data frame."""
+    flags = EXTENDED if message.is_extended_id else 0
+    if message.is_fd:
+        flags |= FD | (BRS if message.bitrate_switch else 0) | (ESI if message.error_state_indicator else 0)
+    data = bytes(message.data)
+    return HEADER.pack(timestamp_us, message.arbitration_id, flags, len(data)) + data
+
+
+def driver_arguments(section: PythonCanBus) -> dict[str, Any]:
+    """What `can.Bus` gets. `options` come last: they override what the section's own keys say."""
+    arguments: dict[str, Any] = {"interface": section.interface, "bitrate": section.bitrate}
+    if section.channel is not None:
+        arguments["channel"] = section.channel
+    if section.fd:
+        arguments |= {"fd": True, "data_bitrate": section.data_bitrate}
+    if section.filters:
+        arguments["can_filters"] = [can_filter(one) for one in section.filters]
+    return arguments | section.options
+
+
+def can_filter(one: Any) -> dict[str, Any]:
+    """One filter in python-can's form, which has no key for "both kinds of id" but its absence."""
+    rule = {"can_id": one.id, "can_mask": one.mask}
+    return rule if one.extended is None else rule | {"extended": one.extended}
+
+
+def failure(interface: str, error: BaseException) -> BusFailure:
+    """Our class for what a driver raised, with the remedy where one is known."""
+    number = getattr(error, "errno", None) or getattr(error, "error_code", None)
+    text = str(error) or type(error).__name__
+    if isinstance(error, can.CanInterfaceNotImplementedError | ImportError):
+        return SettingsRefused(
+            f"interface {interface} is not usable here: {text}. Install its driver and its Python package "
+            f"(pip install 'python-can[{interface}]', where python-can lists one), or choose another interface."
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        path = getattr(error, "filename", None)
+        return AdapterAbsent(
+            permission.remedy(path) if path else f"no permission: {text}. Check udev rules and groups."
+        )
+    if number in (errno.ENODEV, errno.ENOENT, errno.ENXIO):
+        return AdapterAbsent(f"{text}. Plug the adapter in, or correct channel.")
+    if isinstance(error, ValueError | TypeError):
+        return SettingsRefused(f"{interface}: {text}. Correct channel, bitrate or options.")
+    return BusError(f"{interface}: {text}")
+
+
+def open_source(section: PythonCanBus) -> PythonCanSource:
+    return PythonCanSource(section)
+
+
+class PythonCanSource(Counted):
+    """A can.Bus and the thread that reads it."""
+
+    def __init__(self, section: PythonCanBus) -> None:
+        super().__init__()
+        self._interface = section.interface
+        try:
+            self._bus = can.Bus(**driver_arguments(section))
+        except Exception as error:
+            raise failure(section.interface, error) from error
+        self._stamps = EpochStamps()
+        self._lock = threading.Lock()
+        self._packets: list[bytes] = []
+        self._error: BusFailure | None = None
+        self._stopping = threading.Event()
+        self._bell, self._ringer = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(self._ringer, False)
+        self._thread = threading.Thread(target=self._receive, name="receive", daemon=True)
+        self._thread.start()
+
+    def fileno(self) -> int:
+        return self._bell
+
+    def read(self, now_s: float) -> Batch:  # noqa: ARG002
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._bell, 4096)
+        with self._lock:
+            packets, self._packets = self._packets[:_MOST_AT_ONCE], self._packets[_MOST_AT_ONCE:]
+            if self._packets:
+                self._ring()
+        if packets:
+            return Batch(b"".join(packets), len(packets))
+        if self._error:
+            raise self._error
+        return NOTHING
+
+    def close(self) -> None:
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._thread.join(4 * _RECEIVE_S)
+        with contextlib.suppress(Exception):
+            self._bus.shutdown()
+        if not self._thread.is_alive():  # else it may still ring: its numbers must not be given away
+            os.close(self._bell)
+            os.close(self._ringer)
+
+    def _receive(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                message = self._bus.recv(_RECEIVE_S)
+                if message is not None:
+                    self._take(message, time.time_ns() // 1000)
+            except Exception as error:  # noqa: BLE001 - whatever a driver raises ends this bus, with its reason
+                self._error = _ended(self._interface, error)
+                self._ring()
+                return
+
+    def _take(self, message: can.Message, arrived_us: int) -> None:
+        if message.is_error_frame:
+            self.error_frames += 1
+        elif message.is_remote_frame:
+            self.remote_frames += 1
+        else:
+            try:
+                one = packet(message, self._stamps.epoch_us(message.timestamp, arrived_us))
+            except struct.error:
+                self.error_frames += 1
+                return
+            with self._lock:
+                if len(self._packets) >= _MOST_HELD:
+                    self.lost_adapter += 1
+                    return
+                self._packets.append(one)
+                first = len(self._packets) == 1
+            if first:
+                self._ring()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full: the loop has been rung for already
+            os.write(self._ringer, b"\0")
+
+
+def _ended(interface: str, error: BaseException) -> BusFailure:
+    """A bus that was open fails for now, whatever opening it again will say."""
+    reason = failure(interface, error)
+    return reason if isinstance(reason, BusError) else BusError(str(reason))
