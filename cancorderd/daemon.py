@@ -1,0 +1,161 @@
+"""The supervisor process: puts the parts together, and lives from its start to SIGTERM.
+
+SIGHUP reloads, as `cancorderctl reload` does; SIGTERM and SIGINT end everything in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cancorderd.config.load import ConfigurationError, load
+from cancorderd.control.server import ControlServer, SocketInUse, listening_socket
+from cancorderd.supervisor.announce import Announcer
+from cancorderd.supervisor.changes import Kind
+from cancorderd.supervisor.events import EventLog
+from cancorderd.supervisor.manager import Manager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from cancorderd.config.model import Configuration
+    from cancorderd.supervisor.bus import Bus
+
+log = logging.getLogger("cancorderd")
+
+
+class PlainFormatter(logging.Formatter):
+    """Time, level, bus where there is one, message; one line each."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        bus = getattr(record, "bus", None)
+        message = super().format(record)
+        place = f"{bus}: " if bus else ""
+        return f"{self.formatTime(record)} {record.levelname.lower():7} {place}{message}"
+
+
+def set_up_logging(level: str) -> None:
+    """Plain lines on standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    log.setLevel(level.upper())
+
+
+class Daemon:
+    """One configuration in force, until it is told to end."""
+
+    def __init__(self, configuration: Configuration, path: str | None) -> None:
+        self._path = path
+        self._events = EventLog()
+        self._announcer = Announcer()
+        self.manager = Manager(configuration, path, self._on_bus)
+        self._control = ControlServer(self.manager, self._events, self.reload)
+        self._reloading = asyncio.Lock()
+        self._end = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self, ready: Callable[[Manager], None]) -> None:
+        """Serve until SIGTERM. Calls `ready` once the configuration is in force.
+
+        Raises SocketInUse or OSError where the control socket cannot be had; then nothing was started.
+        """
+        control_socket = listening_socket(self.manager.configuration.daemon.control_socket)
+        self._take_signals()
+        logging.getLogger().addHandler(self._events)
+        self.manager.start()
+        await self._control.start(control_socket)
+        watch = asyncio.create_task(self.manager.watch_heartbeats())
+        announce = asyncio.create_task(self._announcer.run())
+        gc.freeze()  # what start-up made stays: it need not be looked through again
+        ready(self.manager)
+        try:
+            await self._until_told(watch, announce)
+        finally:
+            log.info("stopping")
+            announce.cancel()
+            watch.cancel()
+            await asyncio.gather(
+                self.manager.stop(), self._control.stop(), announce, watch, return_exceptions=True
+            )
+            with contextlib.suppress(OSError):
+                control_socket.close()
+
+    async def reload(self, dry_run: bool) -> dict[str, Any]:
+        """Read the file anew: `{problems}` where it has any (nothing has changed), else `{changes, notes}`."""
+        if self._path is None:
+            return {"problems": ["The demo has no file to reload. Run cancorderd -c FILE instead."]}
+        async with self._reloading:
+            try:
+                configuration = await asyncio.to_thread(load, self._path)
+            except ConfigurationError as error:
+                problems = [str(one) for one in error.problems]
+                if not dry_run:
+                    log.warning("reload refused, nothing was changed:\n%s", "\n".join(problems))
+                return {"problems": problems}
+            notes = [
+                f"daemon.{key} takes effect when the daemon is restarted"
+                for key in self.manager.needs_restart(configuration)
+            ]
+            if dry_run:
+                changes = self.manager.planned(configuration)
+            else:
+                log.setLevel(configuration.daemon.log_level.upper())
+                changes = await self.manager.reload(configuration)
+                differing = [one for one in changes if one.kind != Kind.UNCHANGED]
+                log.info(
+                    "reloaded: %s", ", ".join(f"{one.bus} {one.kind}" for one in differing) or "no change"
+                )
+            return {"changes": [one._asdict() for one in changes], "notes": notes}
+
+    async def _until_told(self, *tasks: asyncio.Task[None]) -> None:
+        """Wait for SIGTERM, or for a task of ours that ends although it never should: that is a bug."""
+        end = asyncio.create_task(self._end.wait())
+        done, _ = await asyncio.wait({end, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+        for task in done - {end}:
+            task.result()
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end.set)
+        loop.add_signal_handler(signal.SIGHUP, self._spawn_task, self.reload, False)
+
+    def _spawn_task(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
+        task = asyncio.create_task(function(*arguments))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _on_bus(self, bus: Bus) -> None:
+        if bus.reachable and bus.section.zeroconf and bus.port and self.manager.buses.get(bus.name) is bus:
+            self._announcer.announce(bus.section, bus.port)
+        else:
+            self._announcer.withdraw(bus.name)
+
+
+def run(configuration: Configuration, path: str | None, ready: Callable[[Manager], None]) -> str | None:
+    """Run the daemon; returns None after SIGTERM, or why it could not start."""
+
+    async def live() -> None:
+        await Daemon(configuration, path).run(ready)
+
+    try:
+        asyncio.run(live())
+    except SocketInUse as error:
+        return str(error)
+    except PermissionError as error:
+        return (
+            f"{configuration.daemon.control_socket}: {error.strerror}. Run as a user who may write there, "
+            "or set daemon.control_socket to a path of your own."
+        )
+    except OSError as error:
+        return f"{configuration.daemon.control_socket}: {error.strerror or error}. Set daemon.control_socket."
+    return None

@@ -1,0 +1,1 @@
+"""Everything that outlives a worker: a bus's life, its port, its clients in between, its record."""

@@ -1,0 +1,70 @@
+"""What `GET /v1/status` answers, from what the supervisor keeps. Shapes: design of `status --json`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from cancorderd.report import ClientReport
+
+if TYPE_CHECKING:
+    from cancorderd.supervisor.bus import Bus
+
+
+def bus_status(bus: Bus) -> dict[str, Any]:
+    """One bus. `since` is in seconds since the epoch, `load` a share from 0 to 1."""
+    section, counts, report = bus.section, bus.counts, bus.report
+    return {
+        "name": bus.name,
+        "interface": section.interface,
+        "channel": section.channel,
+        "bitrate": section.bitrate,
+        "enabled": section.enabled,
+        "state": bus.life.phase.value,
+        "reason": bus.reason,
+        "since": bus.since,
+        "pid": bus.pid,
+        "port": bus.port,
+        "restarts": bus.life.restarts,
+        "last_error": bus.last_error,
+        "frames": {
+            "received": counts.received,
+            "per_second": round(bus.rate.frames_per_second, 1),
+            "error": counts.error,
+            "remote": counts.remote,
+        },
+        "lost": {
+            "kernel": counts.lost_kernel,
+            "adapter": counts.lost_adapter,
+            "clients": counts.lost_clients,
+        },
+        "load": round(bus.rate.load(section.bitrate), 4),
+        "controller": report.controller if report else None,
+        "details": report.details if report else {},
+        "clients": [_client(one) for one in _clients(bus)],
+    }
+
+
+def _clients(bus: Bus) -> list[ClientReport]:
+    if bus.report:
+        return bus.report.clients
+    return [
+        ClientReport(
+            one.client.address,
+            one.client.connected_at,
+            one.client.frames_sent,
+            one.client.frames_dropped,
+            len(one.owed),
+        )
+        for one in bus.clients_between
+    ]
+
+
+def _client(one: ClientReport) -> dict[str, Any]:
+    return {
+        "address": one.address,
+        "connected_s": round(max(0.0, time.time() - one.connected_at), 1),
+        "frames_sent": one.frames_sent,
+        "frames_dropped": one.frames_dropped,
+        "backlog_bytes": one.backlog_bytes,
+    }
