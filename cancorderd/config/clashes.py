@@ -1,0 +1,70 @@
+"""What two buses cannot share: a port, an adapter, a name on the network. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from cancorderd.config.checks import overlap
+from cancorderd.config.model import MockBus, PythonCanBus, ReplayBus
+from cancorderd.config.problem import written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cancorderd.config.model import BusBase
+
+
+class Clash(NamedTuple):
+    """What bus `second` wants in `key` belongs to `first` already. `what` ends with the first's name."""
+
+    first: str
+    second: str
+    key: str
+    what: str
+    remedy: str
+
+
+def clashes(buses: Sequence[BusBase]) -> list[Clash]:
+    """Each clash of a bus with the first bus that has what it wants. Disabled buses take no part."""
+    running = [bus for bus in buses if bus.enabled]
+    found = []
+    for at, second in enumerate(running):
+        seen = set()
+        for first in running[:at]:
+            for clash in _between(first, second):
+                if clash.key not in seen:
+                    seen.add(clash.key)
+                    found.append(clash)
+    return found
+
+
+def _between(first: BusBase, second: BusBase) -> list[Clash]:
+    found = []
+
+    def add(key: str, what: str, remedy: str) -> None:
+        value = written(getattr(second, key))
+        found.append(Clash(first.name, second.name, key, f"{value} {what} bus.{first.name}", remedy))
+
+    same_port = first.port is not None and first.port == second.port
+    if same_port and any(overlap(a, b) for a in first.listen for b in second.listen):
+        add("port", "is also the port of", "Use another, or leave the key out for an automatic one.")
+    if (adapter := _adapter(second)) is not None and adapter == _adapter(first):
+        add("channel", "is also the channel of", "Use another, or write enabled = false in one of the two.")
+    if (name := _announced(second)) is not None and name == _announced(first):
+        add("service_name", "is also the name of", "Use another, or leave the key out for the default one.")
+    return found
+
+
+def _adapter(bus: BusBase) -> tuple[str, str, str] | None:
+    """What tells one adapter from another; None where any number of buses can have the same."""
+    if isinstance(bus, MockBus | ReplayBus):
+        return None
+    # Interfaces of python-can may tell adapters apart by an option alone, such as a serial number.
+    options = json.dumps(bus.options, sort_keys=True, default=str) if isinstance(bus, PythonCanBus) else ""
+    return bus.interface, str(bus.channel), options
+
+
+def _announced(bus: BusBase) -> str | None:
+    """The name on the network, where DNS does not tell upper case from lower."""
+    return bus.service_name.lower() if bus.zeroconf and bus.service_name else None

@@ -1,0 +1,229 @@
+"""Files to a configuration: defaults, drop-ins, order, and what is made of broken files."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cancorderd.config.interfaces import SECTIONS
+from cancorderd.config.load import ConfigurationError, Problem, demo, load
+from cancorderd.config.model import Daemon, MockBus, PythonCanBus, ReplayBus, SlcanBus
+
+Said = Callable[..., list[str]]
+
+
+def write(folder: Path, text: str, name: str = "main.toml") -> Path:
+    file = folder / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def test_a_problem_names_place_fact_and_remedy() -> None:
+    whole = ("-5 is not above 0", "Use a rate such as 500000 (bit/s).")
+    problem = Problem("/etc/cancorder.toml", 14, "bus.body.bitrate", *whole)
+    text = "bus.body.bitrate: -5 is not above 0. Use a rate such as 500000 (bit/s)."
+    assert str(problem) == f"/etc/cancorder.toml:14: {text}"
+    assert str(Problem("x", None, "bus.body.bitrate", *whole)) == f"x: {text}"
+    assert str(Problem("x", None, None, "a", "B.")) == "x: a. B."
+
+
+def test_an_empty_file_is_a_configuration_without_buses(tmp_path: Path) -> None:
+    configuration = load(write(tmp_path, ""))
+    assert configuration.buses == ()
+    assert configuration.daemon == Daemon()
+
+
+def test_buses_keep_the_order_of_the_file_and_know_their_names(tmp_path: Path) -> None:
+    text = '[bus.z]\ninterface = "mock"\n[bus.a]\ninterface = "mock"\n[bus.0-_x]\ninterface = "mock"\n'
+    assert [bus.name for bus in load(write(tmp_path, text)).buses] == ["z", "a", "0-_x"]
+
+
+def test_defaults_reach_the_buses_whose_interface_has_the_key(tmp_path: Path) -> None:
+    text = """
+[defaults]
+interface = "slcan"
+bitrate = 250_000
+tty_baudrate = 9600
+speed = 3
+loop = false
+[bus.a]
+channel = "/dev/ttyACM0"
+[bus.b]
+channel = "/dev/ttyACM1"
+bitrate = 125_000
+[bus.c]
+interface = "mock"
+"""
+    a, b, c = load(write(tmp_path, text)).buses
+    assert isinstance(a, SlcanBus) and isinstance(c, MockBus)
+    assert (a.bitrate, b.bitrate, c.bitrate) == (250_000, 125_000, 250_000)
+    assert (a.tty_baudrate, c.speed, c.loop) == (9600, 3.0, False)
+
+
+def test_a_default_data_bitrate_reaches_buses_with_can_fd_only(tmp_path: Path) -> None:
+    text = """
+[defaults]
+data_bitrate = 2_000_000
+[bus.a]
+interface = "mock"
+[bus.b]
+interface = "mock"
+fd = true
+"""
+    assert [bus.data_bitrate for bus in load(write(tmp_path, text)).buses] == [None, 2_000_000]
+
+
+def test_drop_ins_follow_the_main_file_in_the_order_of_their_names(tmp_path: Path) -> None:
+    main = 'include = ["d/*.toml", "single.toml", "none/*.toml", "*.toml"]\n[defaults]\nbitrate = 1\n'
+    mock = '[bus.{}]\ninterface = "mock"\n'
+    write(tmp_path, mock.format("two"), "d/b.toml")
+    write(tmp_path, mock.format("one"), "d/a.toml")
+    write(tmp_path, "broken", "d/.#a.toml")
+    write(tmp_path, "broken", "d/a.toml~")
+    write(tmp_path, mock.format("three"), "single.toml")
+    buses = load(write(tmp_path, main + mock.format("zero"))).buses
+    assert [bus.name for bus in buses] == ["zero", "one", "two", "three"]
+    assert {bus.bitrate for bus in buses} == {1}
+
+
+def test_drop_ins_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "[odd] *"
+    write(tmp_path, "", "unused")
+    folder.mkdir()
+    write(folder, '[bus.a]\ninterface = "mock"\n', "a.toml")
+    write(folder, f'include = ["a*.toml", "{folder}/a.toml"]\n')
+    monkeypatch.chdir(folder)
+    assert len(load("main.toml").buses) == 1
+    monkeypatch.chdir("/")
+    assert len(load(folder / "main.toml").buses) == 1
+
+
+def test_a_log_file_is_found_from_the_folder_of_the_file_that_names_it(tmp_path: Path) -> None:
+    text = 'include = ["d/*.toml"]\n[defaults]\nfile = "x.asc"\n[bus.a]\ninterface = "replay"\n'
+    write(tmp_path, '[bus.b]\ninterface = "replay"\nfile = "y.asc"\n', "d/b.toml")
+    files = [bus.file for bus in load(write(tmp_path, text)).buses if isinstance(bus, ReplayBus)]
+    assert files == [f"{tmp_path}/x.asc", f"{tmp_path}/d/y.asc"]
+
+
+def test_other_interfaces_go_through_python_can(tmp_path: Path) -> None:
+    text = '[bus.a]\ninterface = "gs_usb"\nchannel = 0\noptions = { index = 1 }\n'
+    (bus,) = load(write(tmp_path, text)).buses
+    assert isinstance(bus, PythonCanBus)
+    assert (bus.interface, bus.channel, bus.options) == ("gs_usb", 0, {"index": 1})
+
+
+def test_a_file_with_a_byte_order_mark_and_windows_line_ends(said: Said) -> None:
+    text = b'\xef\xbb\xbf[bus.a]\r\ninterface = "mock"\r\nport = 0\r\n'
+    assert said(text) == [
+        (
+            "main.toml:3: bus.a.port: 0 is below 1. "
+            "Use a port such as 42420, or leave the key out for an automatic one."
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            "a 5",
+            "1: this is not TOML: expected '=' after a key in a key/value pair, column 3. Correct the line.",
+        ),
+        (
+            "[bus.a]\nchannel = can0\n",
+            '2: this is not TOML: invalid value, column 11. Put text in quotes: channel = "can0".',
+        ),
+        (
+            "[bus.a]\n[bus.a]\n",
+            "2: this is not TOML: cannot declare bus.a twice, column 7. Remove the second one.",
+        ),
+        (
+            "a = 1\na = 2\n",
+            (
+                "2: this is not TOML: cannot overwrite a value, column 6. "
+                "Remove a key or table that stands here for the second time."
+            ),
+        ),
+        ('x = 1\na = """\n\n', "3: this is not TOML: unterminated string. Correct the line."),
+        (b"a = 1\nb = '\xe4'\n", "2: byte 0xE4 is not UTF-8 text. Save the file as UTF-8."),
+        ("a = " + "[" * 20_000, " the brackets are nested too deeply. Use fewer of them."),
+        (b"#" * (5 << 20), " the file has more than 4 MiB. Name a configuration file."),
+    ],
+)
+def test_what_is_no_configuration_file(content: str | bytes, expected: str, said: Said) -> None:
+    assert said(content) == [f"main.toml:{expected}"]
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    def problem(path: Path) -> str:
+        with pytest.raises(ConfigurationError) as caught:
+            load(path)
+        return str(caught.value)
+
+    missing = tmp_path / "missing.toml"
+    assert problem(missing) == (
+        f"{missing}: there is no such file. Create it from the example cancorder.toml, or name another."
+    )
+    assert problem(tmp_path) == f"{tmp_path}: this is a folder. Name a file."
+    below = write(tmp_path, "") / "x"
+    assert problem(below) == f"{below}: it cannot be read (Not a directory). Check the file and its disk."
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_this_user_may_not_read(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    file = write(tmp_path, 'include = ["closed/*.toml"]')
+    closed.chmod(0)
+    try:
+        with pytest.raises(ConfigurationError, match="this user may not list the folder of") as caught:
+            load(file)
+        assert caught.value.problems[0].line == 1
+    finally:
+        closed.chmod(0o700)
+    file.chmod(0)
+    with pytest.raises(ConfigurationError, match="this user may not read it"):
+        load(file)
+
+
+def test_the_demo_is_one_mock_bus(tmp_path: Path) -> None:
+    configuration = demo(tmp_path / "control.sock", tmp_path)
+    (bus,) = configuration.buses
+    assert (bus.name, bus.interface) == ("demo", "mock")
+    assert isinstance(bus, MockBus) and bus.start == "client"
+    assert configuration.daemon.control_socket == str(tmp_path / "control.sock")
+    assert configuration.daemon.state_dir == str(tmp_path)
+
+
+scalars = st.sampled_from([0, -1, 5, 2_000_000, True, 1.5, float("nan"), "", "mock", "slcan", "x" * 99, "::"])
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "mask"]), inner),
+)
+bus_keys = st.sampled_from(
+    sorted({key for section in SECTIONS for key in section.key_fields()} | {"name", "odd"})
+)
+interfaces = st.fixed_dictionaries({}, optional={"interface": scalars | st.sampled_from(["replay", "pcan"])})
+tables = st.builds(lambda one, two: one | two, st.dictionaries(bus_keys, anything, max_size=5), interfaces)
+buses = st.dictionaries(st.sampled_from(["a", "b", "c d", ""]), tables | anything, max_size=3)
+documents = st.fixed_dictionaries(
+    {}, optional={"bus": buses | anything, "defaults": tables | anything, "daemon": anything, "odd": anything}
+)
+
+
+@given(documents)
+def test_any_file_is_loaded_or_told_what_is_wrong(document: dict[str, object]) -> None:
+    with tempfile.NamedTemporaryFile("wb", suffix=".toml") as file:
+        tomli_w.dump(document, file)
+        file.flush()
+        try:
+            load(file.name)
+        except ConfigurationError as error:
+            assert error.problems
+            assert all(problem.line for problem in error.problems)
