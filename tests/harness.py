@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import psutil
 
@@ -139,6 +139,9 @@ class Daemon:
 class Client:
     """A viewer: connects, and decodes all that comes in a thread of its own."""
 
+    opened: ClassVar[list[Client]] = []
+    """What a test has to close at its end: `close_all`."""
+
     def __init__(self, port: int, *, reads: bool = True, host: str = "127.0.0.1") -> None:
         self.socket = socket.create_connection((host, port), PATIENCE_S)
         self.socket.settimeout(None)
@@ -150,8 +153,12 @@ class Client:
         self.error: Exception | None = None
         self.decoder = PacketDecoder()
         self._thread = threading.Thread(target=self._read, daemon=True)
+        self.opened.append(self)
         if reads:
-            self._thread.start()
+            self.start_reading()
+
+    def start_reading(self) -> None:
+        self._thread.start()
 
     def _read(self) -> None:
         try:
@@ -178,7 +185,14 @@ class Client:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
+        if self._thread.is_alive():
+            self._thread.join(PATIENCE_S)
         self.socket.close()
+
+    @classmethod
+    def close_all(cls) -> None:
+        while cls.opened:
+            cls.opened.pop().close()
 
     def __enter__(self) -> Self:
         return self

@@ -27,7 +27,10 @@ _KEEPALIVE_PROBES = 3
 _USER_TIMEOUT_MS = 120_000
 """A peer that acknowledges nothing for so long is gone. It ends a client that stalls for so long, too:
 Linux applies it to the probes of a closed window (net/ipv4/tcp_timer.c, tcp_probe_timer)."""
-_MACOS_TCP_KEEPALIVE = 0x10
+_SEND_BUFFER = 256 << 10
+"""Left alone, the kernel lets a stalled client's grow to 4 MB, beside the backlog that is counted here. This
+much is a quarter of a second of the busiest bus: no link is slow enough to need more."""
+_MACOS_KEEPALIVE = 0x10
 _ACCEPTS_AT_ONCE = 16
 _DISCARD_BYTES = 1 << 16
 
@@ -236,8 +239,9 @@ class Server:
 
 def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    idle = getattr(socket, "TCP_KEEPIDLE", _MACOS_TCP_KEEPALIVE)
+    idle = getattr(socket, "TCP_KEEPIDLE", _MACOS_KEEPALIVE)
     sock.setsockopt(socket.IPPROTO_TCP, idle, _KEEPALIVE_IDLE_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_EVERY_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)

@@ -1,0 +1,123 @@
+"""What every source does alike, each against a real adapter or an emulation that speaks its protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from typing import TYPE_CHECKING, Any
+
+import can
+import pytest
+
+from cancorderd.errors import AdapterAbsent
+from cancorderd.sources import open_source
+from cancorderd.wire import PacketDecoder
+from tests.adapters.slcan_thread import SlcanAdapter
+from tests.harness import poll
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cancorderd.frame import Frame
+    from cancorderd.sources.base import Source
+
+
+class Bench:
+    """An adapter, how to open it, and how to make it absent."""
+
+    def __init__(self, section: Any, absent: Any | None) -> None:
+        self.section = section
+        self.absent = absent
+
+
+@contextlib.contextmanager
+def slcan_bench(section: Callable[..., Any], folder: Path) -> Iterator[Bench]:
+    with SlcanAdapter(folder / "tty", rate=500):
+        yield Bench(
+            section("slcan", channel=str(folder / "tty")), section("slcan", channel=str(folder / "none"))
+        )
+
+
+@contextlib.contextmanager
+def virtual_bench(section: Callable[..., Any], folder: Path) -> Iterator[Bench]:
+    channel = f"test-{folder.name}"
+    with can.Bus(interface="virtual", channel=channel) as sender:
+        message = can.Message(arbitration_id=0x100, data=b"\x01\x02", is_extended_id=False)
+        sender.send_periodic(message, 0.002)
+        yield Bench(section("virtual", channel=channel), None)
+
+
+@contextlib.contextmanager
+def replay_bench(section: Callable[..., Any], folder: Path) -> Iterator[Bench]:
+    log = folder / "drive.log"
+    log.write_text("".join(f"(1.{number:06}) can0 123#{number:04X}\n" for number in range(1000)))
+    yield Bench(section("replay", file=str(log), loop=True), section("replay", file=str(folder / "none.log")))
+
+
+@contextlib.contextmanager
+def mock_bench(section: Callable[..., Any], folder: Path) -> Iterator[Bench]:  # noqa: ARG001
+    yield Bench(section("mock", speed=50, start="always"), None)
+
+
+BENCHES = {"slcan": slcan_bench, "virtual": virtual_bench, "replay": replay_bench, "mock": mock_bench}
+
+
+@pytest.fixture(params=BENCHES)
+def bench(request: pytest.FixtureRequest, section: Callable[..., Any], tmp_path: Path) -> Iterator[Bench]:
+    with BENCHES[request.param](section, tmp_path) as made:
+        yield made
+
+
+def frames_of(source: Source, count: int) -> list[Frame]:
+    """Read as the worker does until `count` frames are there."""
+    wire = PacketDecoder()
+    found: list[Frame] = []
+
+    def enough() -> bool:
+        descriptor = source.fileno()
+        due = source.due(time.monotonic())
+        patience = 0.1 if due is None else min(0.1, max(0.0, due))
+        select.select([] if descriptor is None else [descriptor], [], [], patience)
+        batch = source.read(time.monotonic())
+        wire.receive(batch.packets)
+        found.extend(wire.frames())
+        return len(found) >= count
+
+    poll(enough, what=f"{count} frames")
+    assert wire.pending == 0
+    return found
+
+
+def test_opens_streams_releases_and_opens_again(bench: Bench) -> None:
+    for _ in range(3):
+        source = open_source(bench.section)
+        try:
+            frames = frames_of(source, 20)
+            now_us = time.time_ns() // 1000
+            stamps = [frame.timestamp_us for frame in frames]
+            assert stamps == sorted(stamps)
+            assert abs(stamps[-1] - now_us) < 5_000_000
+        finally:
+            source.close()
+            source.close()
+
+
+def test_absent_adapter_is_told_apart_from_every_other_failure(bench: Bench) -> None:
+    if bench.absent is None:
+        pytest.skip("this kind of bus is never absent")
+    with pytest.raises(AdapterAbsent, match="does not exist"):
+        open_source(bench.absent)
+
+
+def test_silent_read_returns_at_once_and_without_frames(bench: Bench) -> None:
+    source = open_source(bench.section)
+    try:
+        frames_of(source, 1)
+        for _ in range(5):
+            started = time.monotonic()
+            source.read(started)
+            assert time.monotonic() - started < 0.1
+    finally:
+        source.close()
