@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import select
+import termios
 import time
 from binascii import Error as HexError
 from binascii import unhexlify
@@ -190,6 +191,8 @@ def _listed(table: dict[int, bytes]) -> str:
 _READ_BYTES = 1 << 16
 _ANSWER_S = 0.3
 """An adapter answers within a few milliseconds; one that takes longer does not answer at all."""
+_QUIET_S = 0.03
+"""A pause in the answers longer than this is their end; USB delivers within a millisecond."""
 _RETRY_S = 2.0
 """Boards that reset when their port is opened are deaf for up to this long."""
 _FLAGS_EVERY_S = 1.0
@@ -256,8 +259,9 @@ class SlcanSource(Counted):
         """
         self._next_look_s = time.monotonic() + _RETRY_S
         # The empty lines end whatever half a command the adapter still holds. Whether it says yes or
-        # no to C tells only whether it was open.
-        self._ask(b"\r\rC")
+        # no to them and to C matters not: wait until it has said so, or the next answer is mistaken.
+        self._write(b"\r\rC\r")
+        self._wait_for_quiet()
         mute = False
         for command in self._commands:
             answer = b"" if mute else self._ask(command)
@@ -277,7 +281,6 @@ class SlcanSource(Counted):
 
     def _ask(self, command: bytes) -> bytes:
         """Send one command; what arrived up to and behind its answer, or nothing where none came."""
-        self._discard_input()
         self._write(command + CR)
         text = b""
         deadline = time.monotonic() + _ANSWER_S
@@ -286,9 +289,13 @@ class SlcanSource(Counted):
                 text += self._read_port()
         return text
 
-    def _discard_input(self) -> None:
-        while self._read_port():
-            pass
+    def _wait_for_quiet(self) -> None:
+        """Discard what comes until nothing does: the rest of a stream, and answers that are of no interest."""
+        deadline = time.monotonic() + _ANSWER_S
+        patience_s = _ANSWER_S
+        while time.monotonic() < deadline and select.select([self._descriptor], [], [], patience_s)[0]:
+            self._read_port()
+            patience_s = _QUIET_S
 
     def _look_after(self, now_s: float) -> None:
         """Once a second: ask for the status flags; as long as nothing was ever heard, set up again."""
@@ -370,6 +377,8 @@ def _open_port(section: SlcanBus) -> serial.Serial:
 
 def _why_not_open(channel: str, error: OSError) -> Exception:
     number = error.errno
+    if number is None and isinstance(error.__context__, termios.error):  # pyserial keeps its text alone
+        number = error.__context__.args[0]
     if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
         return AdapterAbsent(f"{channel} does not exist. Plug the adapter in, or correct channel.")
     if number in (errno.EACCES, errno.EPERM):
