@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -82,11 +83,12 @@ class Daemon:
             log.info("stopping")
             announce.cancel()
             watch.cancel()
+            with contextlib.suppress(OSError):
+                os.unlink(control_socket.getsockname())
             await asyncio.gather(
                 self.manager.stop(), self._control.stop(), announce, watch, return_exceptions=True
             )
-            with contextlib.suppress(OSError):
-                control_socket.close()
+            control_socket.close()
 
     async def reload(self, dry_run: bool) -> dict[str, Any]:
         """Read the file anew: `{problems}` where it has any (nothing has changed), else `{changes, notes}`."""
