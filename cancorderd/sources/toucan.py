@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from cancorderd.config.model import ToucanBus
 
 _STAMP_MODULUS_US = 1 << 32
+_MOST_WAITED_US = 60_000_000
+"""Messages of one read that lie further apart are out of order."""
 _BUS_BITS = can_api.BUS_OFF | can_api.WARNING | can_api.BUS_ERROR
 _WIRE_FLAGS = [
     (EXTENDED if bits & can_api.XTD else 0)
@@ -67,8 +69,12 @@ class Decoder:
 
     def decode(self, messages: memoryview, now_us: int) -> Batch:
         """The packets of the data frames among `messages`, the last of which arrived at `now_us`."""
+        if not messages:
+            return NOTHING
         packets = []
         pack, epoch_us, accepts = HEADER.pack, self._clock.epoch_us, self._accepts
+        *_, seconds, nanoseconds = can_api.MESSAGE.unpack_from(messages, len(messages) - can_api.MESSAGE.size)
+        last_us = seconds * 1_000_000 + nanoseconds // 1000
         for can_id, bits, code, data, seconds, nanoseconds in can_api.MESSAGE.iter_unpack(messages):
             flags = _WIRE_FLAGS[bits]
             highest = MAX_EXTENDED_ID if flags & EXTENDED else MAX_STANDARD_ID
@@ -77,7 +83,10 @@ class Decoder:
                 continue
             stamp_us = seconds * 1_000_000 + nanoseconds // 1000
             if stamp_us or self._stamped:
-                epoch = epoch_us(stamp_us % _STAMP_MODULUS_US, now_us)
+                # What was sent so long before the last message might have arrived so long before it.
+                waited_us = (last_us - stamp_us) % _STAMP_MODULUS_US
+                arrived_us = now_us - waited_us if waited_us < _MOST_WAITED_US else now_us
+                epoch = epoch_us(stamp_us % _STAMP_MODULUS_US, arrived_us)
                 self._stamped = True
             else:
                 epoch = now_us
