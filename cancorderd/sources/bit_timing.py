@@ -1,0 +1,75 @@
+"""Bit timing: prescaler and segments for a bitrate and a sample point. Pure.
+
+ISO 11898-1:2015, 11.3: a bit is 1 + tseg1 + tseg2 time quanta of `brp` clock ticks each, and is
+sampled after 1 + tseg1 of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+_MOST_RATE_ERROR = 0.001
+"""Lets 83,333 bit/s pass; both ends of a bus share some 1 % (ISO 11898-1:2015, 11.3.2)."""
+_MOST_POINT_ERROR = 0.05
+"""Half a quantum of ten: the coarsest bit in use."""
+
+
+class Limits(NamedTuple):
+    """The largest values that a controller takes; the smallest is 1."""
+
+    brp: int
+    tseg1: int
+    tseg2: int
+    sjw: int
+
+
+class Timing(NamedTuple):
+    brp: int
+    tseg1: int
+    tseg2: int
+    sjw: int
+
+    @property
+    def quanta(self) -> int:
+        return 1 + self.tseg1 + self.tseg2
+
+    @property
+    def sample_point(self) -> float:
+        return (1 + self.tseg1) / self.quanta
+
+    def bitrate(self, clock_hz: int) -> float:
+        return clock_hz / (self.brp * self.quanta)
+
+
+def usual_sample_point(bitrate: int) -> float:
+    """What CiA recommends for up to 500 and 800 kbit/s, and Linux uses above (drivers/net/can/dev)."""
+    if bitrate > 800_000:
+        return 0.75
+    return 0.8 if bitrate > 500_000 else 0.875
+
+
+def find(clock_hz: int, bitrate: int, sample_point: float | None, limits: Limits) -> Timing | None:
+    """The timing nearest to what is asked, of several the one with the most quanta; None where none is near.
+
+    `sample_point` None: the usual one of the bitrate.
+    """
+    wanted = sample_point or usual_sample_point(bitrate)
+    best: tuple[tuple[float, float, int], Timing] | None = None
+    for brp in range(1, limits.brp + 1):
+        quanta = round(clock_hz / (bitrate * brp))
+        if quanta < 3:
+            break
+        tseg1 = min(max(round(wanted * quanta) - 1, 1, quanta - 1 - limits.tseg2), limits.tseg1)
+        tseg2 = quanta - 1 - tseg1
+        if not 1 <= tseg2 <= limits.tseg2:
+            continue
+        timing = Timing(brp, tseg1, tseg2, min(limits.sjw, tseg2))
+        # Rounded, so that what differs in the arithmetic alone counts as equal.
+        rate_error = round(abs(timing.bitrate(clock_hz) / bitrate - 1), 6)
+        point_error = round(abs(timing.sample_point - wanted), 6)
+        if rate_error > _MOST_RATE_ERROR or point_error > _MOST_POINT_ERROR:
+            continue
+        rank = (rate_error, point_error, brp)
+        if best is None or rank < best[0]:
+            best = (rank, timing)
+    return best[1] if best else None
