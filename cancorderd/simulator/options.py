@@ -7,6 +7,7 @@ from typing import Literal
 
 from cancorderd.frame import BRS, EXTENDED, FD, MAX_EXTENDED_ID, MAX_STANDARD_ID
 from cancorderd.simulator import image
+from cancorderd.simulator.background import TRAFFIC
 from cancorderd.simulator.bus import BusFrame, duration_s
 from cancorderd.simulator.ecu import Addresses
 
@@ -14,6 +15,8 @@ MAX_SPEED = 1000.0
 MAX_RATE = 10_000_000
 BACKGROUND_SHARE = 0.8
 """Most of the bus that background traffic may take: it goes before diagnosis, whose ids are high."""
+
+BACKGROUND_IDS = frozenset(cyclic.arbitration_id for cyclic in TRAFFIC)
 
 BLOCK_LENGTHS = (3, 4095)
 """Shortest and longest TransferData request; ISO-TP ends at the latter."""
@@ -92,6 +95,8 @@ class Options:
             if not 0 <= value <= highest:
                 hint = "" if self.extended else ", or set extended = true"
                 return f"{key} is 0x{value:X}. Use an id up to 0x{highest:X}{hint}"
+            if self.background and value in BACKGROUND_IDS:
+                return f"{key} is 0x{value:X}, which the background traffic has. Use another"
             if value == addresses.functional:
                 return f"{key} is 0x{value:X}, the id of requests to all ECUs. Use another"
         if addresses.tester == addresses.ecu:

@@ -75,12 +75,11 @@ class World:
         engine = ecu.Ecu(server, addresses, ecu.profile(frame_length), chance)
         rate = options.background / options.speed
         background = Background(rate, options.bus_flags, vehicle, lambda: engine.talking, rng("background"))
-        self._nodes: tuple[Node, ...] = (engine, self._tester, background)
+        nodes: tuple[Node, ...] = (engine, self._tester, background)
+        self._nodes = nodes
         self._listeners = {
-            arbitration_id: [
-                number for number, node in enumerate(self._nodes) if arbitration_id in node.accepts
-            ]
-            for arbitration_id in addresses[:3]
+            heard: [number for number, node in enumerate(nodes) if heard in node.accepts]
+            for heard in addresses[:3]
         }
         self._bus = Bus(options.bitrate, options.data_bitrate)
         self._now = 0.0
