@@ -132,9 +132,10 @@ class Ecu:
             self._server.rest(now)  # one at a time: what comes before the answer keeps the session, no more
             return
         reply = self._server.request(request, now, functional=functional)
-        if reply is None:
+        quick = reply is not None and reply.work_s < QUICK_S
+        if reply is None or (quick and not reply.payload and not reply.resets):
             return
-        pending_s = math.inf if reply.work_s < QUICK_S else now + self._rng.uniform(*FIRST_PENDING_S)
+        pending_s = math.inf if quick else now + self._rng.uniform(*FIRST_PENDING_S)
         self._job = _Job(request[0], reply, now + reply.work_s, pending_s)
 
     def _work(self, job: _Job, now: float) -> None:

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from cancorderd.simulator.faults import Faults
     from cancorderd.simulator.vehicle import Vehicle
 
 CYCLES = (15, 30)
 DRIVEN = 0.6
-"""Share of the cycles after which the car comes to a stand."""
+"""Share of the cycles after which trouble codes come up and the car comes to a stand."""
 PIDS = (
     sensors.ENGINE_SPEED,
     sensors.VEHICLE_SPEED,
@@ -50,28 +51,33 @@ CYCLE_S: Span = (0.080, 0.150)
 class Polling:
     """One round of polling. It ends early once `hurried` says so."""
 
-    def __init__(self, vehicle: Vehicle, rng: random.Random, hurried: Callable[[], bool]) -> None:
+    def __init__(
+        self, vehicle: Vehicle, faults: Faults, rng: random.Random, hurried: Callable[[], bool]
+    ) -> None:
         self._vehicle = vehicle
+        self._faults = faults
         self._rng = rng
         self._hurried = hurried
 
     def script(self) -> Script:
         cycles = self._rng.randint(*CYCLES)
+        driven = round(cycles * DRIVEN)
         for cycle in range(cycles):
-            if self._hurried():
+            hurried = self._hurried()
+            if hurried or cycle == driven:
+                self._faults.appear()
                 self._vehicle.park()
+            if hurried:
                 return
-            if cycle == round(cycles * DRIVEN):
-                self._vehicle.park()
-            yield from self._cycle(first=cycle == 0)
+            yield from self._cycle(first=cycle == 0, codes=cycle in (0, driven))
         if self._rng.random() < CLEAR:
             # The ECU refuses while the engine is on.
             yield from try_out(bytes([obd.Service.CLEAR_DTCS]), Nrc.CONDITIONS_NOT_CORRECT, functional=True)
 
-    def _cycle(self, *, first: bool) -> Script:
+    def _cycle(self, *, first: bool, codes: bool) -> Script:
         if first or self._rng.random() < BITMAPS:
             yield from self._supported()
-        if first or self._rng.random() < STORED:
+        if codes or self._rng.random() < STORED:
             yield from ask(bytes([obd.Service.STORED_DTCS]), functional=True, after_s=CODES_S)
         if self._rng.random() < PENDING:
             yield from ask(bytes([obd.Service.PENDING_DTCS]), functional=True, after_s=CODES_S)

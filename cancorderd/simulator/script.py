@@ -45,7 +45,7 @@ Step = Ask | Pause | KeepAlive
 Script = Generator[Step, bytes, None]
 
 
-class Failure(Exception):  # noqa: N818 - base of the three below
+class Failure(Exception):
     """The script cannot go on as planned."""
 
 

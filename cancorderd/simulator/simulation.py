@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cancorderd.frame import NOTHING, Batch
-from cancorderd.simulator.flood import Flood
+from cancorderd.frame import EXTENDED, NOTHING, Batch
+from cancorderd.simulator import flood
 from cancorderd.simulator.world import World
 from cancorderd.wire import HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cancorderd.simulator.options import Options
 
 MOST_AT_ONCE = 1000
@@ -32,11 +34,15 @@ CLOCK_STEP_US = 50_000
 class Simulation:
     """A mock bus. Call `advance` at `due_s`, and `clients` when their number changes."""
 
-    def __init__(self, options: Options, now_s: float) -> None:
+    def __init__(
+        self, options: Options, now_s: float, accepts: Callable[[int, bool], bool] | None = None
+    ) -> None:
+        """`accepts` says of an arbitration id, and whether it is a 29-bit one, if its frames are wanted."""
         self._options = options
+        self._accepts = accepts
         self._clients = 0
         self._world: World | None = None
-        self._flood: Flood | None = None
+        self._flood: flood.Flood | None = None
         self._origin_s = now_s
         self._not_before_s = now_s
         self._offset_us = math.inf
@@ -84,7 +90,8 @@ class Simulation:
     def _begin(self, now_s: float) -> None:
         self._origin_s = now_s
         if self._options.rate:
-            self._flood = Flood(self._options.rate, self._options.bus_flags, now_s)
+            if self._accepts is None or self._accepts(flood.ARBITRATION_ID, False):
+                self._flood = flood.Flood(self._options.rate, self._options.bus_flags, now_s)
             return
         self._world = World(self._options)
         self._world.want_session(0.0)
@@ -93,11 +100,12 @@ class Simulation:
         arrivals = world.run(self._simulated(now_s + TOLERANCE_S), MOST_AT_ONCE)
         if len(arrivals) < MOST_AT_ONCE:
             self._not_before_s = now_s + GATHER_S
-        packets = bytearray()
+        packets: list[bytes] = []
         for at, (arbitration_id, data, flags) in arrivals:
-            stamp_us = round(self._offset_us + self._real(at) * 1e6)
-            packets += HEADER.pack(stamp_us, arbitration_id, flags, len(data)) + data
-        return Batch(bytes(packets), len(arrivals))
+            if self._accepts is None or self._accepts(arbitration_id, bool(flags & EXTENDED)):
+                stamp_us = round(self._offset_us + self._real(at) * 1e6)
+                packets.append(HEADER.pack(stamp_us, arbitration_id, flags, len(data)) + data)
+        return Batch(b"".join(packets), len(packets))
 
     def _simulated(self, now_s: float) -> float:
         return (now_s - self._origin_s) * self._options.speed

@@ -99,7 +99,7 @@ class Did(enum.IntEnum):
     VEHICLE_SPEED = 0xF40D
 
 
-class Refused(Exception):  # noqa: N818 - what the ECU says, not what went wrong here
+class Refused(Exception):
     """The ECU answers with a negative response code."""
 
     def __init__(self, nrc: Nrc) -> None:

@@ -47,9 +47,9 @@ class Driver(enum.Enum):
 class Vehicle:
     """The car and its driver. `drive`, `idle` and `park` tell the driver; `until` lets time pass."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, start_s: float = 0.0) -> None:
         self._rng = rng
-        self._steps = 0
+        self._steps = round(start_s / STEP_S)
         self._driver = Driver.AWAY
         self._target_kmh = 0.0
         self._target_steps = 0

@@ -70,8 +70,7 @@ class Workshop:
 
     def _drive(self) -> Script:
         self._vehicle.drive()
-        self._faults.appear()
-        yield from Polling(self._vehicle, self._rng, lambda: self._wanted).script()
+        yield from Polling(self._vehicle, self._faults, self._rng, lambda: self._wanted).script()
         for _ in range(self._rng.randint(*BREAKS)):
             if self._wanted:
                 return

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CLASSIC_BLOCK_LENGTHS = (66, 130, 258)
 FD_BLOCK_LENGTHS = (130, 258, 1026)
 
+ARRIVAL_S = 40.0
+"""How long the car drives before a run begins: engine warm, trouble codes with what it did then."""
+
 TESTER = 1
 """Which of the nodes is the tester."""
 
@@ -60,9 +63,9 @@ class World:
             # A stream for each, so that one option does not change what all the others bring.
             return random.Random(None if options.seed is None else f"{options.seed} {purpose}")  # noqa: S311
 
-        vehicle = Vehicle(rng("vehicle"))
+        vehicle = Vehicle(rng("vehicle"), -ARRIVAL_S)
         faults = Faults(rng("faults"), vehicle)
-        faults.appear()
+        _arrive(vehicle, faults)
         chance = rng("ecu")
         block_lengths = FD_BLOCK_LENGTHS if options.fd else CLASSIC_BLOCK_LENGTHS
         block_length = options.block_length or chance.choice(block_lengths)
@@ -128,3 +131,11 @@ class World:
                 self._bus.put(frame, number, now)
             node.outbox.clear()
         self._dues[number] = node.due
+
+
+def _arrive(vehicle: Vehicle, faults: Faults) -> None:
+    vehicle.drive()
+    vehicle.until(-ARRIVAL_S / 2)
+    faults.appear()
+    vehicle.park()
+    vehicle.until(0.0)
