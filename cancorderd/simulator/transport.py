@@ -66,6 +66,7 @@ class Sender:
         self._sequence = 0
         self._block_left: int | None = None
         self._gap_s = 0.0
+        self._not_before = 0.0
         self._waits = 0
         self._asked = False
 
@@ -84,6 +85,7 @@ class Sender:
         self._rest = message[self._profile.frame_length - 2 :]
         self._sequence = 1
         self._waits = 0
+        self._gap_s = 0.0
         self._asked = True
         return isotp.first(message, self._profile.frame_length)
 
@@ -94,11 +96,12 @@ class Sender:
         if not self._rest:
             self._stop()
             return True
+        self._not_before = now + self._gap_s
         if self._asked or self._block_left == 0:
             self._state = _Sending.AWAITING_FLOW
             self.due = now + TIMEOUT_S
         else:
-            self._pace(now, self._gap_s)
+            self._pace(now)
         return False
 
     def flow(self, frame: isotp.Flow, now: float) -> None:
@@ -111,7 +114,7 @@ class Sender:
                 self._waits = 0
                 self._block_left = frame.block_size or None
                 self._gap_s = isotp.st_min_s(frame.st_min)
-                self._pace(now, 0.0)
+                self._pace(now)
             case isotp.FlowStatus.WAIT if self._waits < MAX_WAITS:
                 self._waits += 1
                 self.due = now + TIMEOUT_S
@@ -136,9 +139,10 @@ class Sender:
         self.due = math.inf
         return frame
 
-    def _pace(self, now: float, gap_s: float) -> None:
+    def _pace(self, now: float) -> None:
+        """Wait for the next frame's turn: STmin counts from one block to the next as well."""
         self._state = _Sending.PACING
-        self.due = now + gap_s + self._rng.uniform(*self._profile.slack_s)
+        self.due = max(now, self._not_before) + self._rng.uniform(*self._profile.slack_s)
 
     def _stop(self) -> None:
         self._state = _Sending.IDLE

@@ -70,7 +70,7 @@ lengths = st.one_of(st.integers(1, 130), st.integers(1, isotp.MAX_MESSAGE), st.j
     seed=st.integers(0, 9),
 )
 def test_any_message_arrives(
-    length: int, frame_length: int, block_size: int, st_min: int, padding: int, seed: int
+    *, length: int, frame_length: int, block_size: int, st_min: int, padding: int, seed: int
 ) -> None:
     message = random.Random(seed).randbytes(length)
     slow = {"flow_after_s": (0.001, 0.01), "slack_s": (0.0, 0.002), "padding": padding}
