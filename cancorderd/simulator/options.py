@@ -63,7 +63,8 @@ class Options:
     """Longest TransferData request that the ECU takes; None: 66, 130 or 258, with `fd` up to 1,026."""
 
     def __post_init__(self) -> None:
-        if wrong := next(filter(None, (self._wrong_ids(), self._wrong_ranges(), self._wrong_load())), None):
+        # Ranges first: the load cannot be reckoned without.
+        if wrong := self._wrong_ids() or self._wrong_ranges() or self._wrong_load():
             raise ValueError(wrong)
 
     @property
