@@ -55,6 +55,8 @@ WRONG_KEY_S = (0.500, 1.000)
 CONDITIONS_S = (0.300, 0.600)
 AFTER_RESET_S = (2.1, 2.5)
 """Longer than the ECU takes."""
+AFTER_SESSION_S = (5.5, 6.0)
+"""Longer than S3."""
 
 
 @dataclass(frozen=True)
@@ -134,12 +136,12 @@ class Reprogramming:
         yield from self._change_session(Session.DEFAULT)
 
     def _give_up(self) -> Steps:
-        """Leave the ECU as if nothing had been; if it does not listen, its session times out."""
+        """Leave the ECU as if nothing had been: by a reset, or, if it does not listen, when its session times out."""
         yield KeepAlive(on=False)
         try:
             yield from self._reset()
         except (Negative, NoAnswer):
-            yield Pause(AFTER_RESET_S)
+            yield Pause(AFTER_SESSION_S)
 
     def _change_session(self, session: Session) -> Steps:
         yield from ask(bytes([Sid.DIAGNOSTIC_SESSION_CONTROL, session]))

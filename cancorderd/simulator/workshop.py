@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cancorderd.simulator import image
 from cancorderd.simulator.polling import Polling
-from cancorderd.simulator.script import Pause, Script
+from cancorderd.simulator.script import Failure, Pause, Script
 from cancorderd.simulator.session import Habits, Reprogramming
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ class Workshop:
 
     def _drive(self) -> Script:
         self._vehicle.drive()
-        yield from Polling(self._vehicle, self._faults, self._rng, lambda: self._wanted).script()
+        try:
+            yield from Polling(self._vehicle, self._faults, self._rng, lambda: self._wanted).script()
+        except Failure:
+            self._vehicle.park()  # nobody answers, or not as hoped: the next session may tell
         for _ in range(self._rng.randint(*BREAKS)):
             if self._wanted:
                 return
