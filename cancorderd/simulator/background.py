@@ -1,8 +1,8 @@
 """Background traffic: cyclic frames as a body bus has them. Pure.
 
 Each id has its period, a rolling counter and a checksum as AUTOSAR's E2E profile 1 has them (CRC-8 of SAE
-J1850, counter 0 to 14); some tell what the car does. The periods are scaled together until all ids make the rate asked
-for. An id whose last frame still waits for the bus sends none.
+J1850, counter 0 to 14); some tell what the car does. The periods are scaled together until all ids make the
+rate asked for. An id whose last frame still waits for the bus sends none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ECU as a node on the bus: when its application's answers go out (ISO 14229-2:2013). Pure.
 
-An answer that takes longer than P2 is announced with "response pending", again and again until it is there. After a
-reset the ECU is deaf for one to two seconds. Times are seconds of simulated time.
+An answer that takes longer than P2 is announced with "response pending", again and again until it is there.
+After a reset the ECU is deaf for one to two seconds. Times are seconds of simulated time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ECU's fault memory: which trouble codes it holds, and what each service tells of them. Pure.
 
-ReadDTCInformation and ClearDiagnosticInformation are ISO 14229-1:2013, clauses 11.3 and 11.2. OBD-II reads and
-clears the same memory.
+ReadDTCInformation and ClearDiagnosticInformation are ISO 14229-1:2013, clauses 11.3 and 11.2. OBD-II reads
+and clears the same memory.
 """
 
 from __future__ import annotations

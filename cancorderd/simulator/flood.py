@@ -1,7 +1,7 @@
 """The flood: numbered frames at a steady rate, for measuring how many arrive. Pure.
 
-Each has the same arbitration id and, as its eight bytes, its number in big-endian, from 0. Packed in bulk: no frame is an
-object of its own. Times are seconds on the caller's clock.
+Each has the same arbitration id and, as its eight bytes, its number in big-endian, from 0. Packed in bulk:
+no frame is an object of its own. Times are seconds on the caller's clock.
 """
 
 from __future__ import annotations

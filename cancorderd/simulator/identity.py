@@ -1,4 +1,4 @@
-"""Who the ECU is: data identifiers that can be read and written (ISO 14229-1:2013, clauses 10.2 and 10.7). Pure."""
+"""Who the ECU is: its data identifiers, read and written (ISO 14229-1:2013, clauses 10.2 and 10.7). Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """ISO-TP frames: what the bytes of one CAN frame mean (ISO 15765-2:2016, clause 9.6). Pure.
 
-Single, first, consecutive and flow control frames are built and read here, for classic and FD
-frames, in normal addressing. Who sends which when is `transport`'s business. Messages of up to 4,095 bytes; the
-longer form of a first frame is read, so that a receiver can refuse it, never built.
+Single, first, consecutive and flow control frames are built and read here, for classic and FD frames, in
+normal addressing. Who sends which when is `transport`'s business. Messages of up to 4,095 bytes; the longer
+form of a first frame is read, so that a receiver can refuse it, never built.
 """
 
 from __future__ import annotations

@@ -51,11 +51,17 @@ class Options:
     rate: float = 0
     """Flood: numbered frames per second, in place of everything else. 0: no flood."""
 
+    # Chances, 0 to 1, of what goes wrong. The first three are the ancestor's.
     busy_rate: float = 0.03
+    """Of each request but TransferData and TesterPresent: 0x21."""
     conditions_rate: float = 0.02
+    """Of each session: the engine is still on, 0x22."""
     wrong_key_rate: float = 0.15
+    """Of each key: 0x35, and after three of them 0x36 and 0x37."""
     transfer_error_rate: float = 0.005
+    """Of each block: 0x71, 0x72 or 0x73."""
     slip_rate: float = 0.10
+    """Of each opportunity for the tester to ask too early or for too much: 0x24, 0x31, 0x33."""
 
     image_size: int | None = None
     """Bytes of firmware in a session; None: 12,800 to 38,400, as the ancestor."""
@@ -128,6 +134,6 @@ class Options:
         if self.background <= self.max_background:
             return None
         return (
-            f"background is {self.background:g}; at this bit rate the bus carries {self.max_background} frames/s"
-            " beside diagnosis. Use fewer, a higher bitrate, or `rate`, which knows no bus"
+            f"background is {self.background:g}; at this bit rate the bus carries {self.max_background}"
+            " frames/s beside diagnosis. Use fewer, a higher bitrate, or `rate`, which knows no bus"
         )

@@ -1,4 +1,4 @@
-"""RoutineControl in the ECU: preconditions, erasing, the check of what was written (ISO 14229-1:2013, clause 13.2). Pure."""
+"""RoutineControl in the ECU: preconditions, erasing, checking (ISO 14229-1:2013, clause 13.2). Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a tester's scripts are made of. Pure.
 
-A script is a generator: it yields the steps that the tester is to do, and gets the response to each `Ask`. `tester`
-does the steps; `session` and `polling` are scripts.
+A script is a generator: it yields the steps that the tester is to do, and gets the response to each `Ask`.
+`tester` does the steps; `session` and `polling` are scripts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The ECU's application: which request is let through, and what answers it (ISO 14229-1:2013). Pure.
 
-`RULES` says for each service in which sessions and with which sub-functions it is there, and how long it takes;
-the checks come in the order of figures 5 and 6. Memory, faults and security are modules of their own. When an
-answer goes out, and what goes out while it is worked on, is `ecu`'s business.
+`RULES` says for each service in which sessions and with which sub-functions it is there, and how long it
+takes; the checks come in the order of figures 5 and 6. Memory, faults and security are modules of their
+own. When an answer goes out, and what goes out while it is worked on, is `ecu`'s business.
 """
 
 from __future__ import annotations

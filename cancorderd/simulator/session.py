@@ -1,7 +1,7 @@
 """The script of a reprogramming session, start to end, with what goes wrong in between. Pure.
 
-The phases are the ancestor's: identification, trouble codes, preconditions, silence on the bus, security, erase,
-download, check, reset, and a look at what came of it.
+The phases are the ancestor's: identification, trouble codes, preconditions, silence on the bus, security,
+erase, download, check, reset, and a look at what came of it.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Reprogramming:
         yield from self._change_session(Session.DEFAULT)
 
     def _give_up(self) -> Steps:
-        """Leave the ECU as if nothing had been: by a reset, or, if it does not listen, when its session times out."""
+        """Leave the ECU in peace: by a reset, or, if it does not listen, until its session times out."""
         yield KeepAlive(on=False)
         try:
             yield from self._reset()

@@ -1,7 +1,7 @@
 """The simulation as its shell sees it: time and clients in, wire packets out. Pure.
 
-Simulated time goes `speed` times as fast as the caller's clock. With `start = "client"` there is a world only while
-a client is there: it begins anew, from the seed, with the first one.
+Simulated time goes `speed` times as fast as the caller's clock. With `start = "client"` there is a world
+only while a client is there: it begins anew, from the seed, with the first one.
 """
 
 from __future__ import annotations

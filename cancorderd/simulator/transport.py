@@ -1,9 +1,9 @@
 """One node's end of an ISO-TP connection: whole messages in and out (ISO 15765-2:2016, clause 9). Pure.
 
-`Sender` cuts a message into frames and keeps to the block size and STmin that its peer asks for;
-`Receiver` puts one together and asks with flow control. `Endpoint` is both. Frames are handed
-over, never put on a bus: the owner takes them from `outbox`, tells `sent` when one is out, and calls `wake` when
-`due` comes. Times are seconds of simulated time.
+`Sender` cuts a message into frames and keeps to the block size and STmin that its peer asks for; `Receiver`
+puts one together and asks with flow control. `Endpoint` is both. Frames are handed over, never put on a
+bus: the owner takes them from `outbox`, tells `sent` when one is out, and calls `wake` when `due` comes.
+Times are seconds of simulated time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the simulator's tests share: a run by a made-up clock, and a passive listener that pairs what it hears.
+"""What the simulator's tests share: runs by a made-up clock, a passive listener that pairs what it hears.
 
 The listener reassembles with can-isotp; nothing of the simulator's own stack is used.
 """
@@ -20,7 +20,7 @@ EPOCH_US = 1_700_000_000_000_000
 
 
 def drive(options: Options, seconds: float, *, step_s: float | None = None) -> list[Frame]:
-    """The frames of `seconds` on the caller's clock, with one client from the start; until nothing is to come.
+    """The frames of `seconds` on the caller's clock, with one client; fewer if no more are to come.
 
     The clock jumps from one `due_s` to the next, or goes on by `step_s`.
     """

@@ -75,7 +75,7 @@ def test_a_session_without_mistakes_has_no_refusals() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_every_slip_is_refused_and_made_good(seed: int) -> None:
     talk = Talk(Habits(wrong_key_rate=0, conditions_rate=0, counter_rate=0, slip_rate=1), seed=seed)
-    # An identifier, a fingerprint and a key too early, too much to erase, and an exit too early (but for one block).
+    # An unknown identifier, fingerprint and key too early, too much to erase; then, perhaps, an early exit.
     assert talk.refusals()[:4] == ["7f 22 31", "7f 2e 33", "7f 27 24", "7f 31 31"]
     assert set(talk.refusals()[4:]) <= {"7f 37 24"}
     assert talk.version == "SW_V02.15.004"

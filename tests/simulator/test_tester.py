@@ -19,7 +19,7 @@ REQUEST = b"\x22\xf1\x90"
 
 
 class Line:
-    """A tester, and answers by hand: `answers` are given one by one, 10 ms after each request; None is silence."""
+    """A tester, and answers by hand: one for each request, 10 ms after it; None is silence."""
 
     def __init__(self, script: Script, *answers: bytes | None) -> None:
         self.steps: list[float] = []

@@ -197,7 +197,7 @@ def test_receiver_refuses_what_it_has_no_room_for(first: bytes) -> None:
 
 
 class Stranger:
-    """can-isotp's whole stack, on the other end of an endpoint. It has its own clock, and no gaps to wait for."""
+    """can-isotp's whole stack, on the other end of an endpoint: its own clock, no gaps to wait for."""
 
     def __init__(self, *, fd: bool, block_size: int) -> None:
         self.inbox: deque[can_isotp.CanMessage] = deque()

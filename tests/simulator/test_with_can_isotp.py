@@ -1,4 +1,4 @@
-"""can-isotp listens to whole sessions: every exchange is complete, and the image can be had from the stream."""
+"""can-isotp listens to whole sessions: every exchange is complete, and the image is in the stream."""
 
 from __future__ import annotations
 
