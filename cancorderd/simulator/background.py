@@ -67,7 +67,7 @@ def _presence(_car: Vehicle, _count: int) -> bytes:
 
 
 TRAFFIC = (
-    Cyclic(0x0A8, 10, _motion, engine=True),
+    Cyclic(0x0A8, 10, _motion),
     Cyclic(0x0B2, 10, _wheels),
     Cyclic(0x0B4, 10, _speed),
     Cyclic(0x0FD, 20, _speed),

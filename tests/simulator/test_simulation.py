@@ -141,7 +141,7 @@ def test_background_keeps_its_rate_at_any_speed() -> None:
         bus.clients(1)
         frames = [frame for frame in bus.run(4) if frame.arbitration_id not in (0x7E0, 0x7E8, 0x7DF)]
         # The engine's share is missing while it is silenced.
-        assert 0.8 * 2_000 < len(frames) < 1.02 * 2_000
+        assert 0.95 * 2_000 < len(frames) < 1.02 * 2_000
 
 
 def test_a_batch_is_bounded_and_the_rest_is_due_at_once() -> None:
