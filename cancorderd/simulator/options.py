@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from cancorderd.frame import BRS, EXTENDED, FD, MAX_EXTENDED_ID, MAX_STANDARD_ID
 from cancorderd.simulator import image
@@ -107,7 +107,10 @@ class Options:
             if value == addresses.functional:
                 return f"{key} is 0x{value:X}, the id of requests to all ECUs. Use another"
         if addresses.tester == addresses.ecu:
-            return f"tester_id and ecu_id are both 0x{addresses.ecu:X}. Use two different ids"
+            return (
+                f"ecu_id is 0x{addresses.ecu:X}, the tester's arbitration id too. "
+                "Use two different ones such as 0x7E0 and 0x7E8"
+            )
         return None
 
     def _wrong_ranges(self) -> str | None:
@@ -137,3 +140,17 @@ class Options:
             f"background is {self.background:g}; at this bit rate the bus carries {self.max_background}"
             " frames/s beside diagnosis. Use fewer, a higher bitrate, or `rate`, which knows no bus"
         )
+
+
+def options_of(section: Any) -> Options:
+    """The options in a bus section: any object with their names as attributes, and None for left out.
+
+    Raises ValueError as `Options` does.
+    """
+    return Options(
+        **{
+            field.name: value
+            for field in fields(Options)
+            if (value := getattr(section, field.name, None)) is not None
+        }
+    )

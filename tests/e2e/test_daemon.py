@@ -92,6 +92,16 @@ def test_stalled_client_costs_the_others_nothing(daemon: Callable[[str], Daemon]
         viewer.close()
 
 
+def test_flood_of_a_mock_bus_arrives_complete(daemon: Callable[[str], Daemon]) -> None:
+    running = daemon('[bus.flood]\ninterface = "mock"\nrate = 9009\n')
+    with Client(running.wait_port("flood")) as viewer:
+        frames = viewer.wait_frames(20_000)
+    assert [int.from_bytes(frame.data) for frame in frames] == list(range(len(frames)))
+    assert {frame.arbitration_id for frame in frames} == {0x100}
+    seconds = (frames[-1].timestamp_us - frames[0].timestamp_us) / 1e6
+    assert 8000 < len(frames) / seconds < 10_000
+
+
 def test_killed_worker_is_back_within_2_s_and_connecting_never_fails(
     daemon: Callable[[str], Daemon], tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from cancorderd.simulator import Options
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tester_id": 0x800}, "tester_id is 0x800. Use an id up to 0x7FF, or set extended = true"),
     ({"ecu_id": 0x2000_0000, "extended": True}, "ecu_id is 0x20000000. Use an id up to 0x1FFFFFFF"),
-    ({"tester_id": 0x7E8}, "tester_id and ecu_id are both 0x7E8"),
+    ({"tester_id": 0x7E8}, "ecu_id is 0x7E8, the tester's arbitration id too"),
     ({"tester_id": 0x7DF}, "tester_id is 0x7DF, the id of requests to all ECUs"),
     ({"ecu_id": 0x0A8, "background": 10}, "ecu_id is 0xA8, which the background traffic has"),
     ({"speed": 0}, "speed is 0. Use a factor above 0 and up to 1000"),
