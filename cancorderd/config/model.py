@@ -178,8 +178,25 @@ class SlcanBus(BusBase):
     """A serial (LAWICEL) adapter."""
 
     interface: Literal["slcan"] = Field(description="A serial (LAWICEL) adapter.")
-    channel: str = Field(
-        min_length=1, examples=["/dev/ttyACM0"], description="Path of the adapter's serial port."
+    channel: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["/dev/ttyACM0"],
+        description="Path of the adapter's serial port; in its place, serial can name the adapter.",
+    )
+    serial: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["1205AA6"],
+        description="Serial number of a USB adapter, which stays when it is plugged in elsewhere.",
+    )
+    btr: Annotated[str, AfterValidator(checks.registers)] | None = Field(
+        default=None,
+        examples=["031C"],
+        description="Bit timing registers for the command s, in hexadecimal, in place of bitrate.",
+    )
+    hardware_timestamps: bool = Field(
+        default=True, description="true: the adapter's time stamps (command Z1), where it has them."
     )
     tty_baudrate: int = Field(
         default=115_200,
@@ -188,6 +205,16 @@ class SlcanBus(BusBase):
         json_schema_extra=RATE,
         description="Speed of the serial port in bit/s; adapters on USB ignore it.",
     )
+
+    @model_validator(mode="after")
+    def _channel_or_serial(self) -> Self:
+        if (self.channel is None) == (self.serial is None):
+            what = (
+                "the key is missing" if self.channel is None else "channel and serial both name the adapter"
+            )
+            remedy = 'Write channel = "/dev/ttyACM0" or such, or serial = "1205AA6" or such.'
+            raise checks.mistake(what, remedy, "channel")
+        return self
 
 
 class MockBus(BusBase):
