@@ -6,6 +6,7 @@ Imports neither CAN nor configuration libraries, so that `status` answers at onc
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import json
 import os
@@ -23,6 +24,7 @@ _EXAMPLES = """\
 examples:
   cancorderctl status              all buses
   cancorderctl status body --json  one bus, for scripts
+  cancorderctl events --follow     what happens
   cancorderctl check               is /etc/cancorder.toml right?
   cancorderctl reload --dry-run    what would a reload change?
   cancorderctl reload              put the edited file in force
@@ -52,6 +54,15 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("buses", metavar="BUS", nargs="*", help="these buses only")
     status.add_argument("--json", action="store_true", help="everything, as JSON")
     status.set_defaults(run=show_status)
+    clients = commands.add_parser("clients", help="who is connected, and what they lost")
+    clients.add_argument("buses", metavar="BUS", nargs="*", help="of these buses only")
+    clients.add_argument("--json", action="store_true", help="as JSON")
+    clients.set_defaults(run=show_clients)
+    events = commands.add_parser("events", help="what happened")
+    events.add_argument("buses", metavar="BUS", nargs="*", help="to these buses only")
+    events.add_argument("--follow", action="store_true", help="go on with what happens, until Ctrl+C")
+    events.add_argument("--json", action="store_true", help="as JSON, one line each")
+    events.set_defaults(run=show_events)
     reload = commands.add_parser("reload", help="put the edited configuration in force")
     reload.add_argument("--dry-run", action="store_true", help="only say what would change")
     reload.set_defaults(run=do_reload)
@@ -87,6 +98,25 @@ def show_status(options: argparse.Namespace) -> int:
     else:
         print(render.status_table(status, time.time()))
     return Exit.DONE if render.all_as_wanted(status["buses"]) else Exit.NOT_ALL_RUNNING
+
+
+def show_clients(options: argparse.Namespace) -> int:
+    buses = chosen(ControlClient(options.socket).ask("GET", protocol.STATUS)["buses"], options.buses)
+    if options.json:
+        print(json.dumps({bus["name"]: bus["clients"] for bus in buses}, indent=2))
+    else:
+        print(render.clients_table(buses))
+    return Exit.DONE
+
+
+def show_events(options: argparse.Namespace) -> int:
+    client = ControlClient(options.socket)
+    chosen(client.ask("GET", protocol.STATUS)["buses"], options.buses)
+    with contextlib.suppress(KeyboardInterrupt):
+        for event in client.events(follow=options.follow):
+            if not options.buses or event["bus"] in options.buses:
+                print(json.dumps(event) if options.json else render.event_line(event), flush=True)
+    return Exit.DONE
 
 
 def chosen(buses: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from cancorderd.control.protocol import GOOD_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _HEADER = (
     "BUS",
@@ -20,7 +24,19 @@ _HEADER = (
     "SINCE",
     "WHY",
 )
-_RIGHT = {"PORT", "FRAMES/S", "LOAD", "CLIENTS", "LOST", "RESTARTS", "SINCE"}
+_RIGHT = {
+    "PORT",
+    "FRAMES/S",
+    "LOAD",
+    "CLIENTS",
+    "LOST",
+    "RESTARTS",
+    "SINCE",
+    "CONNECTED",
+    "SENT",
+    "DROPPED",
+    "BACKLOG",
+}
 
 
 def status_table(status: dict[str, Any], now: float) -> str:
@@ -36,6 +52,32 @@ def status_table(status: dict[str, Any], now: float) -> str:
         if rows
         else f"{head}\nNo buses: add a [bus.NAME] table."
     )
+
+
+_CLIENT_HEADER = ("BUS", "CLIENT", "CONNECTED", "SENT", "DROPPED", "BACKLOG")
+
+
+def clients_table(buses: list[dict[str, Any]]) -> str:
+    """The table of `cancorderctl clients`; sent and dropped are frames, the backlog is in bytes."""
+    rows = [
+        (
+            bus["name"],
+            client["address"],
+            duration(client["connected_s"]),
+            str(client["frames_sent"]),
+            str(client["frames_dropped"]),
+            str(client["backlog_bytes"]),
+        )
+        for bus in buses
+        for client in bus["clients"]
+    ]
+    return "\n".join(columns(_CLIENT_HEADER, rows)) if rows else "No clients."
+
+
+def event_line(event: dict[str, Any]) -> str:
+    """One line of `cancorderctl events`, with the time of day here."""
+    when = datetime.fromtimestamp(event["time"]).astimezone()
+    return f"{when:%Y-%m-%d %H:%M:%S} {event['level']:7} {event['bus']}: {event['text']}"
 
 
 def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
@@ -58,7 +100,7 @@ def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
     )
 
 
-def columns(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Lines with aligned columns: numbers to the right, the rest to the left."""
     table = [header, *rows]
     widths = [max(len(row[index]) for row in table) for index in range(len(header))]

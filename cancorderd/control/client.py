@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
-from http.client import HTTPConnection, HTTPException
-from typing import Any
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import TYPE_CHECKING, Any
 
 from cancorderd.control import protocol
 from cancorderd.control.protocol import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _TIMEOUT_S = 30.0
 """Longer than the daemon waits for a reload to be in force."""
@@ -24,13 +28,14 @@ class ControlError(Exception):
 
 
 class _UnixConnection(HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("cancorder", timeout=_TIMEOUT_S)
+    def __init__(self, path: str, timeout_s: float | None) -> None:
+        super().__init__("cancorder")
         self._path = path
+        self._timeout_s = timeout_s
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT_S)
+        self.sock.settimeout(self._timeout_s)
         self.sock.connect(self._path)
 
 
@@ -43,11 +48,31 @@ class ControlClient:
 
     def ask(self, method: str, path: str) -> dict[str, Any]:
         """The JSON that the daemon answers. Raises ControlError."""
-        connection = _UnixConnection(self.path)
+        with self._response(method, path) as response:
+            answer: dict[str, Any] = json.loads(response.read())
+        if response.status == 403:
+            raise ControlError(f"no permission: {answer['error']}", Exit.NO_PERMISSION)
+        if response.status not in (200, 422):
+            raise ControlError(str(answer.get("error", answer)), Exit.FAILED)
+        return answer
+
+    def events(self, *, follow: bool) -> Iterator[dict[str, Any]]:
+        """What happened and, with `follow`, what happens, for ever. Raises ControlError."""
+        path = f"{protocol.EVENTS}?follow={int(follow)}"
+        with self._response("GET", path, None if follow else _TIMEOUT_S) as response:
+            for line in response:
+                if line.startswith(b"data: "):
+                    yield json.loads(line[6:])
+
+    @contextlib.contextmanager
+    def _response(
+        self, method: str, path: str, timeout_s: float | None = _TIMEOUT_S
+    ) -> Iterator[HTTPResponse]:
+        """The answer while it is read. Raises ControlError for all that can go wrong on the way."""
+        connection = _UnixConnection(self.path, timeout_s)
         try:
             connection.request(method, path)
-            response = connection.getresponse()
-            answer: dict[str, Any] = json.loads(response.read())
+            yield connection.getresponse()
         except PermissionError:
             raise ControlError(
                 f"{self.path}: no permission. Use sudo, or become a member of the group {protocol.GROUP}: "
@@ -64,8 +89,3 @@ class ControlClient:
             raise ControlError(f"{self.path}: {error}. Look into the daemon's log.", Exit.FAILED) from error
         finally:
             connection.close()
-        if response.status == 403:
-            raise ControlError(f"no permission: {answer['error']}", Exit.NO_PERMISSION)
-        if response.status not in (200, 422):
-            raise ControlError(str(answer.get("error", answer)), Exit.FAILED)
-        return answer

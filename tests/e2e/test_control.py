@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
-from tests.harness import poll
+from tests.harness import ROOT, Client, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,3 +86,32 @@ def test_reload_that_moves_a_port_from_one_bus_to_another(daemon: Callable[[str]
     assert running.ctl("reload").returncode == 0
     assert running.bus("new")["port"] == port
     assert running.bus("new")["state"] == "running", "in force when reload returns, not two seconds later"
+
+
+def test_clients_and_events_commands(daemon: Callable[[str], Daemon]) -> None:
+    running = daemon(MOCK + MOCK.replace("bus.mock", "bus.more"))
+    with Client(running.wait_port("mock")) as viewer:
+        viewer.wait_frames(1)
+        address = f"127.0.0.1:{viewer.socket.getsockname()[1]}"
+        poll(lambda: address in running.ctl("clients").stdout, what="the client is listed")
+        assert running.ctl("clients", "more").stdout == "No clients.\n"
+        listed = json.loads(running.ctl("clients", "--json", "mock").stdout)
+        assert listed["mock"][0]["address"] == address
+    events = running.ctl("events", "mock").stdout
+    assert f"mock: client {address} connected" in events
+    assert "more:" not in events
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "cancorderd.cli.cancorderctl", "--socket", str(running.socket), "events",
+         "--follow", "--json", "more"],
+        stdout=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    try:
+        running.ctl("stop", "more")
+        assert follower.stdout
+        while json.loads(follower.stdout.readline())["text"] != "stopped":
+            pass
+        follower.send_signal(signal.SIGINT)
+        assert follower.wait(10) == 0, "Ctrl+C is the way to end it"
+    finally:
+        follower.kill()
+        follower.communicate()
