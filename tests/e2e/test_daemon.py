@@ -52,6 +52,20 @@ def test_buses_stream_to_all_clients_without_loss(daemon: Callable[[str], Daemon
         assert running.bus("a")["lost"] == {"kernel": 0, "adapter": 0, "clients": 0}
 
 
+def test_full_bus_of_an_slcan_adapter_arrives_complete(
+    daemon: Callable[[str], Daemon], tmp_path: Path
+) -> None:
+    with Terminal(tmp_path / "tty") as adapter:
+        running = daemon(slcan("a", tmp_path / "tty"))
+        with Client(running.wait_state("a", "running")["port"]) as viewer:
+            poll(lambda: len(running.bus("a")["clients"]) == 1, what="it is connected")
+            # 1 Mbit/s of frames with 8 bytes and 11-bit ids
+            with Sender(lambda number: adapter.write(slcan_line(number)), 9009) as sender:
+                poll(lambda: sender.sent >= 27_000, 60, "three seconds of frames")
+            viewer.wait_frames(sender.sent)
+            assert numbers(viewer.frames) == list(range(sender.sent))
+
+
 def test_stalled_client_costs_the_others_nothing(daemon: Callable[[str], Daemon], tmp_path: Path) -> None:
     backlog = 65536
     with Terminal(tmp_path / "tty") as adapter:
