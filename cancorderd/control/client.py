@@ -39,12 +39,24 @@ class _UnixConnection(HTTPConnection):
         self.sock.connect(self._path)
 
 
+def _has_a_daemon(path: str) -> bool:
+    """False for a socket that nobody listens on, such as one that a killed daemon left."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except PermissionError:
+            return True  # there is one, and the question itself will tell what is missing
+        except OSError:
+            return False
+    return True
+
+
 class ControlClient:
-    """One daemon, by its socket; without a path, the first that exists of the usual places."""
+    """One daemon, by its socket; without a path, the first that answers of the usual places."""
 
     def __init__(self, path: str | None = None) -> None:
         places = protocol.sockets_to_try(os.geteuid())
-        self.path = path or next((place for place in places if os.path.exists(place)), places[0])
+        self.path = path or next(filter(_has_a_daemon, places), places[0])
 
     def ask(self, method: str, path: str) -> dict[str, Any]:
         """The JSON that the daemon answers. Raises ControlError."""
@@ -82,7 +94,8 @@ class ControlClient:
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             raise ControlError(
                 f"cancorderd is not running: nothing answers at {self.path}. Start it "
-                "(sudo systemctl start cancorderd, or cancorderd -c FILE), or name its socket with --socket.",
+                "(sudo systemctl start cancorderd, cancorderd -c FILE or cancorderd --demo), or name its socket "
+                "with --socket.",
                 Exit.NOT_RUNNING,
             ) from None
         except (OSError, HTTPException, ValueError) as error:
