@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cancorderd.sources.base import Source
 
-_MODULES = {"mock": "mock", "replay": "replay", "slcan": "slcan", "socketcan": "socketcan"}
+_MODULES = {
+    "gs_usb": "gs_usb",
+    "mock": "mock",
+    "replay": "replay",
+    "slcan": "slcan",
+    "socketcan": "socketcan",
+}
 """Interfaces with a source of their own; every other name goes through python-can."""
 
 
