@@ -99,8 +99,8 @@ class GsUsbSource(Counted):
                 raise SettingsRefused(_named(adapter, error)) from error
             raise
 
-    def fileno(self) -> int | None:
-        return self._reads.fileno() if self._reads else None
+    def fileno(self) -> int:
+        return self._reads.fileno() if self._reads else -1
 
     def due(self, now_s: float) -> float | None:
         return 0.0 if self._reads and self._reads.ready else self._bus_off.due(now_s)

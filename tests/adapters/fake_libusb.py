@@ -28,7 +28,7 @@ class FakeUsb:
 
     def __init__(self, folder: Path) -> None:
         library = folder / "libfakeusb.so"
-        command = [compiler() or "cc", "-O2", "-shared", "-fPIC", "-o", library, SOURCE]
+        command = [compiler() or "cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(SOURCE)]
         subprocess.run(command, check=True, timeout=60)
         self.lib = ctypes.CDLL(str(library))
         self.adapters: dict[int, FakeUsbAdapter] = {}
@@ -37,16 +37,16 @@ class FakeUsb:
         usb.backend.libusb1._lib_object = None
         assert usb.backend.libusb1.get_backend(find_library=lambda _name: str(library))
 
-    def _control(
-        self, number: int, kind: int, request: int, value: int, index: int, data: Any, length: int
-    ) -> int:
-        setup = struct.pack("<BBHHH", kind, request, value, index, length)
+    def _control(self, number: int, *request: Any) -> int:
+        *fields, data, length = request
+        kind = fields[0]
+        setup = struct.pack("<BBHHH", *fields, length)
         out = b"" if kind & 0x80 else bytes(data[:length])
         answer = self.adapters[number].control(setup, out)
         if answer is None:
             return LIBUSB_ERRORS[errno.EPIPE]
         if not kind & 0x80:
-            return length
+            return int(length)
         answer = answer[:length]
         ctypes.memmove(data, answer, len(answer))
         return len(answer)

@@ -99,27 +99,26 @@ class UsbIpAdapter(Adapter):
                 _, length, _, _, _, setup = SUBMIT.unpack(rest)
                 data = b"" if into_host else stream.read(length)
                 with self._lock:
-                    self._submit(seq, endpoint, bool(into_host), length, setup, data)
+                    if endpoint == 0:
+                        self._submit_control(seq, setup, data, length if into_host else None)
+                    elif into_host:
+                        self._waiting[seq] = length
+                        self._pump()
+                    else:
+                        self._reply(RET_SUBMIT, seq, 0, size=length)
+                        self._from_host(data)
         if self._cable is cable:
             self.unplug()
 
-    def _submit(
-        self, seq: int, endpoint: int, into_host: bool, length: int, setup: bytes, data: bytes
-    ) -> None:
-        if endpoint == 0:
-            answer = self.control(setup, data)
-            if answer is None:
-                self._reply(RET_SUBMIT, seq, EPIPE)
-            elif into_host:
-                self._reply(RET_SUBMIT, seq, 0, answer[:length])
-            else:
-                self._reply(RET_SUBMIT, seq, 0, size=length)
-        elif into_host:
-            self._waiting[seq] = length
-            self._pump()
+    def _submit_control(self, seq: int, setup: bytes, data: bytes, wanted: int | None) -> None:
+        """`wanted` bytes at most go back into the host; None: the request brought `data`."""
+        answer = self.control(setup, data)
+        if answer is None:
+            self._reply(RET_SUBMIT, seq, EPIPE)
+        elif wanted is None:
+            self._reply(RET_SUBMIT, seq, 0, size=len(data))
         else:
-            self._reply(RET_SUBMIT, seq, 0, size=length)
-            self._from_host(data)
+            self._reply(RET_SUBMIT, seq, 0, answer[:wanted])
 
     def _reply(self, command: int, seq: int, status: int, data: bytes = b"", size: int | None = None) -> None:
         if self._cable:
