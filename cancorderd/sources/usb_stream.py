@@ -16,8 +16,8 @@ from typing import Any
 
 _DEPTH = 256
 """At one frame in each transfer, 28 ms of a full 1 Mbit/s bus. Fewer are used where the system grants fewer."""
-_ROUNDS = 16
-"""libusb hands out 25 transfers or all that are ready per call, depending on its version."""
+_AT_ONCE = 25
+"""libusb hands out so many transfers per call, or all that are ready, depending on its version."""
 _CANCEL_S = 0.5
 
 _BULK = 2
@@ -58,6 +58,7 @@ class _Timeval(ctypes.Structure):
     _fields_ = (("seconds", ctypes.c_long), ("microseconds", ctypes.c_long))
 
 
+_NO_TIME = ctypes.pointer(_Timeval())
 _CALLBACK = ctypes.CFUNCTYPE(None, _Pointer)
 _ABANDONED: list[Any] = []
 """What a driver that does not let go of its transfers may still write to."""
@@ -120,11 +121,11 @@ class BulkReads:
         Raises StreamEnded once there is nothing left of what came before the end.
         """
         done = self._done
-        for _ in range(_ROUNDS):
+        before = len(done)
+        self._libusb.handle_events(self._context, _NO_TIME, None)
+        while len(done) - before >= _AT_ONCE and len(done) < _DEPTH:
             before = len(done)
-            self._libusb.handle_events(self._context, ctypes.byref(_Timeval()), None)
-            if len(done) == before:
-                break
+            self._libusb.handle_events(self._context, _NO_TIME, None)
         if not done and self._end:
             raise self._end
         taken = []

@@ -52,7 +52,7 @@ struct device {
     uint8_t descriptor[18];
     struct { int length; uint8_t bytes[RECORD]; } records[RECORDS];
     unsigned first, after;     /* of the records that wait */
-    unsigned endless;          /* so many records, over and over */
+    unsigned endless, granted; /* so many records, over and over, until `granted` have been read */
     struct { struct transfer *transfer; int cancelled; } pending[TRANSFERS];
     int in_flight;
 };
@@ -62,10 +62,11 @@ static int plugged, most_at_once = 25, bell[2] = {-1, -1};
 static int (*answer)(int, int, int, int, int, uint8_t *, int);
 
 static void ring(void) { if (write(bell[1], "", 1) < 0) {} }
-static int waiting(struct device *d) { return d->endless || d->first != d->after; }
+static int waiting(struct device *d) { return d->endless ? d->granted : d->first != d->after; }
 
 static int record(struct device *d, uint8_t *to, int size) {
     unsigned at = d->first++ % (d->endless ? d->endless : RECORDS);
+    if (d->endless) d->granted--;
     int length = d->records[at].length < size ? d->records[at].length : size;
     memcpy(to, d->records[at].bytes, length);
     return length;
@@ -97,7 +98,12 @@ void fake_feed(int n, const uint8_t *bytes, int length) {
     memcpy(d->records[d->after++ % RECORDS].bytes, bytes, length);
     ring();
 }
-void fake_endless(int n) { devices[n].endless = devices[n].after; ring(); }
+void fake_endless(int n, unsigned count) {
+    struct device *d = &devices[n];
+    if (!d->endless) d->endless = d->after - d->first;
+    d->granted += count;
+    ring();
+}
 int fake_open(int n) { return devices[n].open; }
 int fake_claimed(int n) { return devices[n].claimed; }
 int fake_has_driver(int n) { return devices[n].driver; }

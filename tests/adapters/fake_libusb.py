@@ -104,9 +104,9 @@ class FakeUsbAdapter(Adapter):
         codes = (LIBUSB_ERRORS.get(open, 0), LIBUSB_ERRORS.get(claim, 0))
         self._bus.lib.fake_errors(self._number, *codes)
 
-    def endless(self) -> None:
-        """Deliver what has been received so far over and over, as fast as it is read."""
-        self._bus.lib.fake_endless(self._number)
+    def repeat(self, count: int) -> None:
+        """Deliver `count` frames more, which are what is waiting now over and over."""
+        self._bus.lib.fake_endless(self._number, count)
 
     @property
     def driver(self) -> bool:
