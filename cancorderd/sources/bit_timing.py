@@ -1,88 +1,86 @@
-"""Bit timing of a CAN controller: the segments for a bitrate within its clock and limits. Pure.
+"""Bit timing: prescaler and segments for a bitrate and a sample point. Pure.
 
-python-can can calculate this too, at the price of 18 MB in each worker.
+ISO 11898-1:2015, 11.3: a bit is 1 + tseg1 + tseg2 time quanta of `brp` clock ticks each, and is
+sampled after 1 + tseg1 of them.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-_LARGEST_ERROR = 0.005
-"""Of the bitrate. Oscillators may deviate by less than 1.58 % in all (ISO 11898-1), and have errors of their own."""
+_MOST_RATE_ERROR = 0.001
+"""Lets 83,333 bit/s pass; both ends of a bus share some 1 % (ISO 11898-1:2015, 11.3.2)."""
+_MOST_POINT_ERROR = 0.05
+"""Half a quantum of ten: the coarsest bit in use."""
 
 
 class Limits(NamedTuple):
-    """What a controller can be set to: segments in time quanta, the prescaler `brp` in steps of `brp_inc`.
+    """The largest values that a controller takes, or the smallest."""
 
-    In the order of struct gs_device_bt_const.
-    """
-
-    tseg1_min: int
-    tseg1_max: int
-    tseg2_min: int
-    tseg2_max: int
-    sjw_max: int
-    brp_min: int
-    brp_max: int
-    brp_inc: int
+    brp: int
+    tseg1: int
+    tseg2: int
+    sjw: int
 
 
 class Timing(NamedTuple):
-    """One bit: 1 + prop_seg + phase_seg1 + phase_seg2 quanta of `brp` clocks each.
-
-    In the order of struct gs_device_bittiming.
-    """
-
-    prop_seg: int
-    phase_seg1: int
-    phase_seg2: int
-    sjw: int
     brp: int
+    tseg1: int
+    tseg2: int
+    sjw: int
 
     @property
     def quanta(self) -> int:
-        return 1 + self.prop_seg + self.phase_seg1 + self.phase_seg2
+        return 1 + self.tseg1 + self.tseg2
 
     @property
     def sample_point(self) -> float:
-        return (1 + self.prop_seg + self.phase_seg1) / self.quanta
+        return (1 + self.tseg1) / self.quanta
 
     def bitrate(self, clock_hz: int) -> float:
         return clock_hz / (self.brp * self.quanta)
 
 
 def usual_sample_point(bitrate: int) -> float:
-    """What CiA recommends, as the kernel does by itself (drivers/net/can/dev/calc_bittiming.c)."""
+    """What CiA recommends for up to 500 and 800 kbit/s, and Linux uses above (drivers/net/can/dev)."""
     if bitrate > 800_000:
         return 0.75
     return 0.8 if bitrate > 500_000 else 0.875
 
 
-def bit_timing(clock_hz: int, bitrate: int, sample_point: float | None, limits: Limits) -> Timing | None:
-    """The timing nearest to what is asked; None where the controller cannot do `bitrate`.
+_ONES = Limits(1, 1, 1, 1)
 
-    The bitrate counts most, then the sample point, then fine quanta. The segments are divided and the
-    jump width is chosen as the kernel does.
+
+def find(
+    clock_hz: int,
+    bitrate: int,
+    sample_point: float | None,
+    limits: Limits,
+    least: Limits = _ONES,
+    *,
+    brp_step: int = 1,
+) -> Timing | None:
+    """The timing nearest to what is asked, of several the one with the most quanta; None where none is near.
+
+    `sample_point` None: the usual one of the bitrate. `brp` is `least.brp` plus a multiple of `brp_step`.
     """
-    wanted = usual_sample_point(bitrate) if sample_point is None else sample_point
-    best: tuple[float, float, int] | None = None
-    timing = None
-    for brp in range(limits.brp_min, limits.brp_max + 1, max(1, limits.brp_inc)):
-        quanta = round(clock_hz / (brp * bitrate))
-        if quanta < 1 + limits.tseg1_min + limits.tseg2_min:
-            break  # larger prescalers leave still fewer
-        if quanta > 1 + limits.tseg1_max + limits.tseg2_max:
-            continue
-        off = abs(clock_hz / (brp * quanta) - bitrate) / bitrate
-        if off > _LARGEST_ERROR:
-            continue
-        tseg2 = min(max(round(quanta * (1 - wanted)), limits.tseg2_min), limits.tseg2_max)
-        tseg1 = min(max(quanta - 1 - tseg2, limits.tseg1_min), limits.tseg1_max)
+    wanted = sample_point or usual_sample_point(bitrate)
+    best: tuple[tuple[float, float, int], Timing] | None = None
+    for brp in range(least.brp, limits.brp + 1, brp_step):
+        quanta = round(clock_hz / (bitrate * brp))
+        if quanta < 1 + least.tseg1 + least.tseg2:
+            break
+        tseg1 = min(max(round(wanted * quanta) - 1, least.tseg1, quanta - 1 - limits.tseg2), limits.tseg1)
         tseg2 = quanta - 1 - tseg1
-        rank = (off, abs((1 + tseg1) / quanta - wanted), brp)
-        if best is None or rank < best:
-            best = rank
-            prop_seg = tseg1 // 2
-            sjw = max(1, min(limits.sjw_max, tseg1 - prop_seg, tseg2 // 2))
-            timing = Timing(prop_seg, tseg1 - prop_seg, tseg2, sjw, brp)
-    return timing
+        if not least.tseg2 <= tseg2 <= limits.tseg2:
+            continue
+        timing = Timing(brp, tseg1, tseg2, min(limits.sjw, tseg2))
+        # Rounded, so that what differs in the arithmetic alone counts as equal.
+        rate_error = round(abs(timing.bitrate(clock_hz) / bitrate - 1), 6)
+        point_error = round(abs(timing.sample_point - wanted), 6)
+        if rate_error > _MOST_RATE_ERROR or point_error > _MOST_POINT_ERROR:
+            continue
+        rank = (rate_error, point_error, brp)
+        if best is None or rank < best[0]:
+            best = (rank, timing)
+    return best[1] if best else None

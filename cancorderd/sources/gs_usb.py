@@ -18,9 +18,10 @@ from gs_usb.gs_usb_structures import DeviceBitTiming, DeviceCapability, DeviceIn
 
 from cancorderd.errors import BusError, BusFailure, SettingsRefused
 from cancorderd.frame import NOTHING, Batch
+from cancorderd.sources import bit_timing
 from cancorderd.sources import gs_usb_frames as wire
 from cancorderd.sources.base import Counted
-from cancorderd.sources.bit_timing import Limits, Timing, bit_timing
+from cancorderd.sources.bit_timing import Limits, Timing
 from cancorderd.sources.device_clock import DeviceClock
 from cancorderd.sources.error_frames import BusOffWatch
 from cancorderd.sources.filters import acceptance
@@ -60,15 +61,29 @@ def mode_flags(section: GsUsbBus, features: int) -> int:
     return sum(feature for asked, feature, _ in wanted if asked) | features & wire.HW_TIMESTAMP
 
 
-def timing(clock_hz: int, limits: Limits, key: str, bitrate: int, sample_point: float | None) -> Timing:
+def timing(capability: DeviceCapability, key: str, bitrate: int, sample_point: float | None) -> Timing:
     """Raises SettingsRefused where the adapter cannot be set to `bitrate`."""
-    found = bit_timing(clock_hz, bitrate, sample_point, limits)
+    most = Limits(capability.brp_max, capability.tseg1_max, capability.tseg2_max, capability.sjw_max)
+    least = Limits(capability.brp_min, capability.tseg1_min, capability.tseg2_min, 1)
+    clock_hz, step = capability.fclk_can, max(1, capability.brp_inc)
+    found = bit_timing.find(clock_hz, bitrate, sample_point, most, least, brp_step=step)
     if found is None:
+        where = f" with sample_point {sample_point:g}" if sample_point else ""
         raise SettingsRefused(
-            f"the adapter cannot do {key} {bitrate} with its clock of {clock_hz / 1e6:g} MHz. "
+            f"the adapter cannot do {key} {bitrate}{where}: its clock is {clock_hz / 1e6:g} MHz. "
             f"Use another {key}, such as 250000, 500000 or 1000000 (bit/s)."
         )
     return found
+
+
+def timing_request(one: Timing) -> bytes:
+    """A struct gs_device_bittiming, with the first segment divided as the kernel does."""
+    prop_seg = one.tseg1 // 2
+    phase_seg1 = one.tseg1 - prop_seg
+    request: bytes = DeviceBitTiming(
+        prop_seg, phase_seg1, one.tseg2, min(one.sjw, phase_seg1), one.brp
+    ).pack()
+    return request
 
 
 def open_source(section: GsUsbBus) -> GsUsbSource:
@@ -154,7 +169,7 @@ class GsUsbSource(Counted):
         opened.tell(wire.MODE, self._channel, DeviceMode(GS_CAN_MODE_RESET, 0).pack())
         self._reads.drain(_QUIET_S)  # left over from whoever had it before
         for request, one in timings:
-            opened.tell(request, self._channel, DeviceBitTiming(*one).pack())
+            opened.tell(request, self._channel, timing_request(one))
         opened.tell(wire.MODE, self._channel, DeviceMode(GS_CAN_MODE_START, flags).pack())
         clock = DeviceClock(wire.STAMP_MODULUS_US).epoch_us if stamped else None
         accepts = acceptance(section.filters) if section.filters else None
@@ -166,17 +181,14 @@ class GsUsbSource(Counted):
         self, opened: OpenAdapter, section: GsUsbBus, capability: DeviceCapability
     ) -> list[tuple[int, Timing]]:
         """Requests and what they set, in order."""
-        clock_hz, limits = _clock_and_limits(capability)
-        nominal = timing(clock_hz, limits, "bitrate", section.bitrate, section.sample_point)
-        timings = [(wire.BITTIMING, nominal)]
+        timings = [(wire.BITTIMING, timing(capability, "bitrate", section.bitrate, section.sample_point))]
         if section.fd:
             if capability.feature & wire.HAS_BT_CONST_EXT:
                 extended = opened.ask(wire.BT_CONST_EXT, self._channel, 72)
-                # The nominal limits once more, then those of the data phase.
-                data_limits = extended[:8] + extended[40:]
-                _, limits = _clock_and_limits(DeviceCapability.unpack(data_limits))
+                # Features, clock and nominal limits once more, then the limits of the data phase.
+                capability = DeviceCapability.unpack(extended[:8] + extended[40:])
             rate = section.data_bitrate or section.bitrate
-            timings.append((wire.DATA_BITTIMING, timing(clock_hz, limits, "data_bitrate", rate, None)))
+            timings.append((wire.DATA_BITTIMING, timing(capability, "data_bitrate", rate, None)))
         return timings
 
     @staticmethod
@@ -188,11 +200,6 @@ class GsUsbSource(Counted):
             "firmware": str(firmware),
             "timing": f"{rate:.0f} bit/s, sample point {point:.1f} %",
         }
-
-
-def _clock_and_limits(capability: DeviceCapability) -> tuple[int, Limits]:
-    limits = Limits(*(getattr(capability, key) for key in Limits._fields))
-    return capability.fclk_can, limits
 
 
 def _named(adapter: Adapter, error: BusFailure) -> str:

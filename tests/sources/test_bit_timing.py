@@ -1,5 +1,3 @@
-"""Bit timing against the gs_usb package's table, python-can's calculation and the limits themselves."""
-
 from __future__ import annotations
 
 import can
@@ -7,79 +5,88 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cancorderd.sources.bit_timing import Limits, bit_timing, usual_sample_point
+from cancorderd.sources.bit_timing import Limits, Timing, find, usual_sample_point
 
-CANDLELIGHT = Limits(1, 16, 1, 8, 4, 1, 1024, 1)
-CANDLELIGHT_FD = Limits(1, 256, 1, 128, 128, 1, 512, 1)
-FD_DATA_PHASE = Limits(1, 32, 1, 16, 16, 1, 32, 1)
-
-RATES = (10_000, 20_000, 50_000, 83_333, 100_000, 125_000, 250_000, 500_000, 800_000, 1_000_000)
+BXCAN = Limits(brp=1024, tseg1=16, tseg2=8, sjw=4)
+DATA = Limits(brp=1024, tseg1=32, tseg2=16, sjw=16)
 
 
-@pytest.mark.parametrize("bitrate", RATES)
-@pytest.mark.parametrize("clock_hz", [48_000_000, 80_000_000])
-def test_every_rate_of_the_packages_table_is_met(clock_hz: int, bitrate: int) -> None:
-    timing = bit_timing(clock_hz, bitrate, 0.875, CANDLELIGHT)
+@pytest.mark.parametrize(
+    ("clock", "bitrate", "sample_point", "limits", "timing"),
+    [
+        (50_000_000, 500_000, 0.75, BXCAN, Timing(5, 14, 5, 4)),
+        (50_000_000, 1_000_000, 0.8, BXCAN, Timing(5, 7, 2, 2)),
+        (50_000_000, 1_000_000, None, BXCAN, Timing(5, 7, 2, 2)),
+        (48_000_000, 500_000, None, BXCAN, Timing(6, 13, 2, 2)),
+        (48_000_000, 83_333, None, BXCAN, Timing(36, 13, 2, 2)),
+        (80_000_000, 2_000_000, 0.8, DATA, Timing(1, 31, 8, 8)),
+        (80_000_000, 8_000_000, None, DATA, Timing(1, 7, 2, 2)),
+        (50_000_000, 800_000, None, BXCAN, None),  # 62.5 ticks
+        (50_000_000, 800_000, 0.8, DATA, None),
+        (50_000_000, 500_000, 0.3, BXCAN, Timing(10, 2, 7, 4)),
+        (50_000_000, 500_000, 0.97, BXCAN, None),  # the second segment would be less than one quantum
+        (50_000_000, 40_000_000, None, BXCAN, None),
+    ],
+)
+def test_the_nearest_timing_is_found(
+    clock: int, bitrate: int, sample_point: float | None, limits: Limits, timing: Timing | None
+) -> None:
+    assert find(clock, bitrate, sample_point, limits) == timing
+
+
+@pytest.mark.parametrize("clock", [24_000_000, 40_000_000, 48_000_000, 50_000_000, 80_000_000])
+@pytest.mark.parametrize("bitrate", [5000, 10_000, 33_333, 83_333, 125_000, 250_000, 500_000, 1_000_000])
+def test_what_is_found_is_near_and_within_the_limits(clock: int, bitrate: int) -> None:
+    timing = find(clock, bitrate, None, BXCAN)
+    assert timing is not None
+    assert all(1 <= value <= most for value, most in zip(timing, BXCAN, strict=True))
+    assert timing.bitrate(clock) == pytest.approx(bitrate, rel=1e-3)
+    assert timing.sample_point == pytest.approx(usual_sample_point(bitrate), abs=0.0501)
+
+
+CANDLELIGHT_CLOCKS = (48_000_000, 80_000_000)
+PACKAGE_RATES = (10_000, 20_000, 50_000, 83_333, 100_000, 125_000, 250_000, 500_000, 800_000, 1_000_000)
+
+
+@pytest.mark.parametrize("bitrate", PACKAGE_RATES)
+@pytest.mark.parametrize("clock", CANDLELIGHT_CLOCKS)
+def test_every_rate_of_the_gs_usb_packages_table_is_met(clock: int, bitrate: int) -> None:
+    timing = find(clock, bitrate, 0.875, BXCAN)
     assert timing
-    assert timing.bitrate(clock_hz) == pytest.approx(bitrate, rel=1e-4)
+    assert timing.bitrate(clock) == pytest.approx(bitrate, rel=1e-4)
     assert timing.sample_point == pytest.approx(0.875, abs=0.03)
 
 
 @pytest.mark.parametrize(
-    ("clock_hz", "bitrate"),
+    ("clock", "bitrate"),
     [(48_000_000, 33_333), (48_000_000, 95_238), (170_000_000, 500_000), (24_000_000, 615_000)],
 )
-def test_rates_and_clocks_beyond_the_table(clock_hz: int, bitrate: int) -> None:
-    timing = bit_timing(clock_hz, bitrate, None, CANDLELIGHT)
+def test_rates_and_clocks_beyond_that_table(clock: int, bitrate: int) -> None:
+    timing = find(clock, bitrate, None, BXCAN)
     assert timing
-    assert timing.bitrate(clock_hz) == pytest.approx(bitrate, rel=0.005)
-
-
-def test_timing_is_the_packages_where_that_is_exact() -> None:
-    timing = bit_timing(48_000_000, 500_000, None, CANDLELIGHT)
-    assert timing
-    assert (timing.brp, timing.prop_seg + timing.phase_seg1, timing.phase_seg2) == (6, 13, 2)
+    assert timing.bitrate(clock) == pytest.approx(bitrate, rel=1e-3)
 
 
 @pytest.mark.parametrize("bitrate", [125_000, 500_000, 1_000_000])
 def test_no_worse_than_python_cans(bitrate: int) -> None:
     theirs = can.BitTiming.from_sample_point(80_000_000, bitrate, 80.0)
-    ours = bit_timing(80_000_000, bitrate, 0.8, CANDLELIGHT)
+    ours = find(80_000_000, bitrate, 0.8, BXCAN)
     assert ours
     assert ours.bitrate(80_000_000) == theirs.bitrate
-    assert abs(ours.sample_point - 0.8) <= abs(theirs.sample_point / 100 - 0.8) + 1e-9
-
-
-def test_data_phase() -> None:
-    timing = bit_timing(80_000_000, 5_000_000, None, FD_DATA_PHASE)
-    assert timing
-    assert (timing.bitrate(80_000_000), timing.sample_point) == (5_000_000, 0.75)
-
-
-def test_rate_that_the_clock_cannot_do() -> None:
-    assert bit_timing(48_000_000, 7_000_000, None, CANDLELIGHT) is None
-    assert bit_timing(8_000_000, 900_000, None, CANDLELIGHT) is None
-    assert bit_timing(48_000_000, 1_000, None, CANDLELIGHT) is None
-
-
-def test_usual_sample_points_are_the_kernels() -> None:
-    assert [usual_sample_point(rate) for rate in (500_000, 800_000, 1_000_000)] == [0.875, 0.8, 0.75]
+    assert abs(ours.sample_point - 0.8) <= abs(theirs.sample_point / 100 - 0.8) + 1e-6
 
 
 @given(
     st.integers(1_000_000, 200_000_000),
     st.integers(1_000, 8_000_000),
     st.none() | st.floats(0.5, 0.95),
-    st.sampled_from([CANDLELIGHT, CANDLELIGHT_FD, FD_DATA_PHASE]),
+    st.sampled_from([(BXCAN, Limits(1, 1, 1, 1), 1), (DATA, Limits(2, 4, 2, 1), 2)]),
 )
-def test_what_is_found_is_within_all_limits(
-    clock_hz: int, bitrate: int, sample_point: float | None, limits: Limits
+def test_least_values_and_steps_are_kept(
+    clock: int, bitrate: int, sample_point: float | None, kind: tuple[Limits, Limits, int]
 ) -> None:
-    timing = bit_timing(clock_hz, bitrate, sample_point, limits)
-    if timing is None:
-        return
-    assert timing.bitrate(clock_hz) == pytest.approx(bitrate, rel=0.0051)
-    assert limits.brp_min <= timing.brp <= limits.brp_max
-    assert limits.tseg1_min <= timing.prop_seg + timing.phase_seg1 <= limits.tseg1_max
-    assert limits.tseg2_min <= timing.phase_seg2 <= limits.tseg2_max
-    assert 1 <= timing.sjw <= min(limits.sjw_max, timing.phase_seg2)
+    most, least, step = kind
+    timing = find(clock, bitrate, sample_point, most, least, brp_step=step)
+    if timing is not None:
+        assert all(low <= value <= high for low, value, high in zip(least, timing, most, strict=True))
+        assert (timing.brp - least.brp) % step == 0

@@ -44,7 +44,7 @@ def test_details_tell_which_adapter_and_how_it_is_set(adapter: FakeUsbAdapter) -
             "firmware": "2",
             "timing": "83333 bit/s, sample point 87.5 %",
         }
-    assert adapter.channels[0].bittiming == (6, 7, 2, 1, 36)
+    assert adapter.channels[0].bittiming == (6, 7, 2, 2, 36)
 
 
 def test_stamps_are_the_adapters(adapter: FakeUsbAdapter) -> None:

@@ -135,7 +135,7 @@ def test_fd_is_refused_by_a_classic_adapter(adapter: FakeUsbAdapter) -> None:
 
 def test_bitrate_that_the_clock_cannot_do(adapter: FakeUsbAdapter) -> None:
     with (
-        pytest.raises(SettingsRefused, match=r"cannot do bitrate 930000 with its clock of 48 MHz"),
+        pytest.raises(SettingsRefused, match=r"cannot do bitrate 930000: its clock is 48 MHz"),
         opened(bitrate=930_000),
     ):
         pass
