@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from cancorderd.supervisor.bus import Bus
 
 log = logging.getLogger("cancorderd")
+
+_DESCRIPTORS = 65536
+"""Of this process and of each worker, which inherits the limit."""
 
 
 class PlainFormatter(logging.Formatter):
@@ -82,11 +87,12 @@ class Daemon:
             log.info("stopping")
             announce.cancel()
             watch.cancel()
+            with contextlib.suppress(OSError):
+                os.unlink(control_socket.getsockname())
             await asyncio.gather(
                 self.manager.stop(), self._control.stop(), announce, watch, return_exceptions=True
             )
-            with contextlib.suppress(OSError):
-                control_socket.close()
+            control_socket.close()
 
     async def reload(self, dry_run: bool) -> dict[str, Any]:
         """Read the file anew: `{problems}` where it has any (nothing has changed), else `{changes, notes}`."""
@@ -143,6 +149,10 @@ class Daemon:
 
 def run(configuration: Configuration, path: str | None, ready: Callable[[Manager], None]) -> str | None:
     """Run the daemon; returns None after SIGTERM, or why it could not start."""
+    # A client is a descriptor, and the usual soft limit of 1,024 is made for programs that use select().
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
 
     async def live() -> None:
         await Daemon(configuration, path).run(ready)

@@ -12,8 +12,9 @@ environment() {
         return 1
     fi
     recipe=$(cat "$checkout/pyproject.toml" "$checkout/tests/requirements.txt" "$checkout/contrib/environment.sh" | cksum)
-    mark="$venv/installed$extras"
-    [ "$(cat "$mark" 2>/dev/null)" = "$recipe" ] && return 0
+    for mark in "$venv/installed[test]" "$venv/installed$extras"; do # the former has the latter
+        [ "$(cat "$mark" 2>/dev/null)" = "$recipe" ] && return 0
+    done
     python=$(newest_python) || return 1
     if [ ! -x "$venv/bin/python" ]; then
         echo "Making a virtual environment in $venv (once)." >&2

@@ -131,8 +131,9 @@ class Daemon:
         try:
             self.stop()
         finally:
-            for left in [self.process, *workers]:
-                with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            self.process.kill()
+            for left in workers:
+                with contextlib.suppress(psutil.NoSuchProcess):
                     left.kill()
 
 

@@ -78,7 +78,7 @@ def test_large_payload_waits_for_the_reader_and_arrives_whole(ends: tuple[Link, 
     payload = bytes(range(256)) * 20_000
     ours.send(MESSAGES[1], payload)
     assert ours.backlog
-    received = []
+    received: list[link.Received] = []
     while not received:
         ours.flush()
         received = theirs.receive()

@@ -11,7 +11,7 @@ from typing import Any
 from cancorderd.control import protocol
 from cancorderd.control.protocol import Exit
 
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 30.0
 """Longer than the daemon waits for a reload to be in force."""
 
 

@@ -128,12 +128,12 @@ class ControlServer:
         return web.json_response({"name": bus.name, "state": bus.life.phase.value, "reason": bus.reason})
 
     async def _stream_events(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: what is remembered, then what happens; without `follow=1`, only the former."""
+        """Server-sent events: what is remembered, then what happens; with `follow=0`, only the former."""
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        follow = request.query.get("follow") == "1"
+        follow = request.query.get("follow") != "0"
         async for event in self._events.read(follow=follow):
             await response.write(b"data: %s\n\n" % json.dumps(event).encode())
         return response

@@ -1,7 +1,7 @@
 """What a source is: one open CAN bus, as the worker sees it.
 
-A source's module holds its adapter's pure decoder at the top and, below, the thin shell that reads
-the device. It opens in its constructor and raises only what `errors` holds: `AdapterAbsent` where the
+Decoders are pure, at the top of a source's module or, where they are long, in one beside it; the rest is the
+thin shell that reads the device. It opens in its constructor and raises only what `errors` holds: `AdapterAbsent` where the
 device is not there (the worker waits for it), `SettingsRefused` where it cannot do what is asked,
 `BusError` for the rest.
 """

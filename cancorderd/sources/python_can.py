@@ -64,10 +64,10 @@ def failure(interface: str, error: BaseException) -> BusFailure:
     """Our class for what a driver raised, with the remedy where one is known."""
     number = getattr(error, "errno", None) or getattr(error, "error_code", None)
     text = str(error) or type(error).__name__
-    if isinstance(error, can.CanInterfaceNotImplementedError | ImportError):
+    if _driver_is_missing(error, number):
         return SettingsRefused(
-            f"interface {interface} is not usable here: {text}. Install its driver and its Python package "
-            f"(pip install 'python-can[{interface}]', where python-can lists one), or choose another interface."
+            f"interface {interface} is not usable here: {text}. Install its driver and the Python package that "
+            "it needs (python-can's manual names them), or choose another interface."
         )
     if number in (errno.EACCES, errno.EPERM):
         path = getattr(error, "filename", None)
@@ -79,6 +79,13 @@ def failure(interface: str, error: BaseException) -> BusFailure:
     if isinstance(error, ValueError | TypeError):
         return SettingsRefused(f"{interface}: {text}. Correct channel, bitrate or options.")
     return BusError(f"{interface}: {text}")
+
+
+def _driver_is_missing(error: BaseException, number: int | None) -> bool:
+    """True for the ways in which python-can's interfaces say so; some do by a bare OSError or NameError."""
+    if isinstance(error, can.CanInterfaceNotImplementedError | ImportError | NameError):
+        return True
+    return isinstance(error, OSError) and number is None and "library" in str(error)
 
 
 def open_source(section: PythonCanBus) -> PythonCanSource:

@@ -58,7 +58,11 @@ class ReplaySource(Counted):
         self._frames = 0
         self._waiting: can.Message | None = None
         self._due_s: float | None = 0.0
-        self._advance()
+        try:
+            self._advance()
+        except BaseException:
+            self.close()
+            raise
 
     def due(self, now_s: float) -> float | None:
         return None if self._due_s is None else max(0.0, self._due_s - now_s)

@@ -69,13 +69,19 @@ class Manager:
         """Put a checked configuration in force; returns when it is (or after 10 s), with what changed."""
         found = self.planned(configuration)
         sections = _by_name(configuration)
-        # Those that go, go first: another bus may want their port or adapter.
-        for change in sorted(found, key=lambda one: one.kind not in (Kind.REMOVED, Kind.DISABLED)):
+        # Those that go, go first, and entirely: another bus may want their port or adapter.
+        going = [one for one in found if one.kind in (Kind.REMOVED, Kind.DISABLED)]
+        gone = [self.buses[one.bus] for one in going]
+        for change in going:
             self._apply(change, sections.get(change.bus))
+        await self.settled(gone)
+        for change in found:
+            if change not in going:
+                self._apply(change, sections.get(change.bus))
         self.configuration = configuration
         self.buses = {name: self.buses[name] for name in sections}
         touched = [self.buses[one.bus] for one in found if one.kind not in (Kind.UNCHANGED, Kind.REMOVED)]
-        await self.settled([*touched, *self._leaving])
+        await self.settled(touched)
         return found
 
     def needs_restart(self, configuration: Configuration) -> list[str]:

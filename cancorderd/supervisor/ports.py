@@ -113,8 +113,9 @@ class PortMemory:
         self._file = Path(state_dir) / "ports.toml"
         self._ports: dict[str, int] = {}
         with contextlib.suppress(OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-            ports = tomllib.loads(self._file.read_text()).get("ports", {})
-            self._ports = {name: port for name, port in ports.items() if isinstance(port, int)}
+            ports = tomllib.loads(self._file.read_text()).get("ports")
+            if isinstance(ports, dict):
+                self._ports = {name: port for name, port in ports.items() if isinstance(port, int)}
 
     def get(self, bus: str) -> int | None:
         return self._ports.get(bus)

@@ -55,7 +55,7 @@ def assert_consecutive(frames: list[Frame]) -> None:
     found = numbers(frames)
     assert found, "no numbered frame at all"
     wrong = next((at for at, number in enumerate(found) if number != found[0] + at), None)
-    assert wrong is None, f"after {found[wrong - 1]} came {found[wrong]}"  # type: ignore[operator]
+    assert wrong is None, f"after {found[wrong - 1]} came {found[wrong]}"
 
 
 def slcan_line(number: int) -> bytes:

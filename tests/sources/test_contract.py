@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +11,12 @@ import pytest
 
 from cancorderd.errors import AdapterAbsent
 from cancorderd.sources import open_source
-from cancorderd.wire import PacketDecoder
 from tests.adapters.slcan_thread import SlcanAdapter
-from tests.harness import poll
+from tests.sources.reading import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from cancorderd.frame import Frame
-    from cancorderd.sources.base import Source
 
 
 class Bench:
@@ -57,7 +52,7 @@ def replay_bench(section: Callable[..., Any], folder: Path) -> Iterator[Bench]:
 
 
 @contextlib.contextmanager
-def mock_bench(section: Callable[..., Any], folder: Path) -> Iterator[Bench]:  # noqa: ARG001
+def mock_bench(section: Callable[..., Any], folder: Path) -> Iterator[Bench]:
     yield Bench(section("mock", speed=50, start="always"), None)
 
 
@@ -68,26 +63,6 @@ BENCHES = {"slcan": slcan_bench, "virtual": virtual_bench, "replay": replay_benc
 def bench(request: pytest.FixtureRequest, section: Callable[..., Any], tmp_path: Path) -> Iterator[Bench]:
     with BENCHES[request.param](section, tmp_path) as made:
         yield made
-
-
-def frames_of(source: Source, count: int) -> list[Frame]:
-    """Read as the worker does until `count` frames are there."""
-    wire = PacketDecoder()
-    found: list[Frame] = []
-
-    def enough() -> bool:
-        descriptor = source.fileno()
-        due = source.due(time.monotonic())
-        patience = 0.1 if due is None else min(0.1, max(0.0, due))
-        select.select([] if descriptor is None else [descriptor], [], [], patience)
-        batch = source.read(time.monotonic())
-        wire.receive(batch.packets)
-        found.extend(wire.frames())
-        return len(found) >= count
-
-    poll(enough, what=f"{count} frames")
-    assert wire.pending == 0
-    return found
 
 
 def test_opens_streams_releases_and_opens_again(bench: Bench) -> None:

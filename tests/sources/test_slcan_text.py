@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cancorderd.frame import BRS, DLC_LENGTHS, EXTENDED, FD, MAX_EXTENDED_ID, MAX_STANDARD_ID, Frame
-from cancorderd.sources.slcan import Decoder, controller_state
+from cancorderd.sources.slcan_text import Decoder, controller_state
 from cancorderd.wire import PacketDecoder
 
 STAMP = 1_700_000_000_000_000
