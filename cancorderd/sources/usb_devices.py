@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 SYSFS = "/sys/bus/usb/devices"
 INTERFACE = 0
-_CONTROL_MS = 500
-"""An adapter answers a control request within a few milliseconds."""
+_CONTROL_MS = 1000
+"""As the kernel's driver; adapters answer within a few milliseconds."""
 _OUT = 0x41
 _IN = 0xC1
 """Vendor requests to the interface (USB 2.0, table 9-2)."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cancorderd.sources import open_source
 from cancorderd.wire import PacketDecoder
-from tests.harness import poll
+from tests.harness import PATIENCE_S, poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,18 +39,18 @@ def opened(**keys: Any) -> Iterator[GsUsbSource]:
         source.close()
 
 
-def frames_of(source: GsUsbSource, count: int) -> list[Frame]:
+def frames_of(source: GsUsbSource, count: int, deadline_s: float = PATIENCE_S) -> list[Frame]:
     """Read until `count` frames are there."""
     wire = PacketDecoder()
     found: list[Frame] = []
 
     def enough() -> bool:
         due = source.due(time.monotonic())
-        select.select([source.fileno()], [], [], 0.1 if due is None else due)
+        select.select([source.fileno()], [], [], 0.1 if due is None else max(0.0, due))
         wire.receive(source.read(time.monotonic()).packets)
         found.extend(wire.frames())
         return len(found) >= count
 
-    poll(enough, what=f"{count} frames")
+    poll(enough, deadline_s, f"{count} frames")
     assert wire.pending == 0
     return found
