@@ -68,7 +68,11 @@ class Daemon:
                 [sys.executable, "-m", "cancorderd.cli.cancorderd", "-c", str(self.file)],
                 stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
             )  # fmt: skip
-        poll(lambda: self._answers(), what="the daemon answers")
+        try:
+            poll(lambda: self._answers(), what="the daemon answers")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _answers(self) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import PurePath
 
 from pydantic_core import PydanticCustomError
@@ -89,6 +90,12 @@ def socket_path(path: str) -> str:
         what = f"the path has {size} bytes; a Unix socket takes at most {MAX_SOCKET_PATH}"
         raise mistake(what, 'Use a shorter one such as "/run/cancorder/control.sock".')
     return path
+
+
+def registers(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Fa-f]{4,8}", text):
+        raise mistake(f'"{text}" is not 4 to 8 hexadecimal digits', 'Write btr = "031C" or such.')
+    return text.upper()
 
 
 def channel(value: object) -> object:

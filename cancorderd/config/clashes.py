@@ -62,7 +62,9 @@ def _adapter(bus: BusBase) -> tuple[str, str, str] | None:
         return None
     # Interfaces of python-can may tell adapters apart by an option alone, such as a serial number.
     options = json.dumps(bus.options, sort_keys=True, default=str) if isinstance(bus, PythonCanBus) else ""
-    return bus.interface, str(bus.channel), options
+    # Adapters on USB may be named by their serial number in place of a channel.
+    which = getattr(bus, "serial", None) if bus.channel is None else bus.channel
+    return bus.interface, str(which), options
 
 
 def _announced(bus: BusBase) -> str | None:

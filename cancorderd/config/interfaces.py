@@ -21,23 +21,16 @@ PYTHON_CAN_INTERFACES = (
 SECTIONS: tuple[type[BusBase], ...] = (*OWN_SECTIONS.values(), PythonCanBus)
 """Every kind of bus. Where a key is in several, it means the same in all of them."""
 
-_NOT_YET = ("toucan",)
-
 
 def section_of(interface: str) -> type[BusBase] | None:
     """The section of a bus with this interface, or None where there is no such interface."""
     if own := OWN_SECTIONS.get(interface):
         return own
-    if interface in _NOT_YET:
-        return None
     return PythonCanBus if interface in PYTHON_CAN_INTERFACES or interface in _plugins() else None
 
 
 def refusal(interface: str) -> tuple[str, str]:
     """What is wrong with an interface that has no section, and the remedy."""
-    if interface in _NOT_YET:
-        what = f'interface "{interface}" is not built yet'
-        return what, 'Comment this bus out, or use another interface such as "socketcan".'
     what = f'there is no interface "{interface}"'
     names = (*OWN_SECTIONS, *PYTHON_CAN_INTERFACES, *_plugins())
     if near := difflib.get_close_matches(interface.lower(), names, n=1):

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from cancorderd.config import checks
 from cancorderd.config.section import (
+    ARBITRATION_ID,
     PORT,
     RATE,
     SIZE,
@@ -28,6 +29,9 @@ from cancorderd.config.section import (
     SocketPath,
 )
 from cancorderd.frame import MAX_EXTENDED_ID, MAX_STANDARD_ID
+from cancorderd.simulator.options import options_of
+
+Chance = Annotated[float, Field(ge=0, le=1)]
 
 BUS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 MAX_DEVICE_NAME = 15
@@ -62,7 +66,7 @@ class BusBase(Section):
     )
     interface: str = Field(
         examples=["socketcan"],
-        description="Kind of adapter: socketcan, slcan, mock, replay, or any interface of python-can.",
+        description="Kind of adapter: socketcan, slcan, toucan, mock, replay, or any interface of python-can.",
     )
     channel: str | int | None = Field(
         default=None,
@@ -174,8 +178,25 @@ class SlcanBus(BusBase):
     """A serial (LAWICEL) adapter."""
 
     interface: Literal["slcan"] = Field(description="A serial (LAWICEL) adapter.")
-    channel: str = Field(
-        min_length=1, examples=["/dev/ttyACM0"], description="Path of the adapter's serial port."
+    channel: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["/dev/ttyACM0"],
+        description="Path of the adapter's serial port; in its place, serial can name the adapter.",
+    )
+    serial: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["1205AA6"],
+        description="Serial number of a USB adapter, which stays when it is plugged in elsewhere.",
+    )
+    btr: Annotated[str, AfterValidator(checks.registers)] | None = Field(
+        default=None,
+        examples=["031C"],
+        description="Bit timing registers for the command s, in hexadecimal, in place of bitrate.",
+    )
+    hardware_timestamps: bool = Field(
+        default=True, description="true: the adapter's time stamps (command Z1), where it has them."
     )
     tty_baudrate: int = Field(
         default=115_200,
@@ -185,6 +206,16 @@ class SlcanBus(BusBase):
         description="Speed of the serial port in bit/s; adapters on USB ignore it.",
     )
 
+    @model_validator(mode="after")
+    def _channel_or_serial(self) -> Self:
+        if (self.channel is None) == (self.serial is None):
+            what = (
+                "the key is missing" if self.channel is None else "channel and serial both name the adapter"
+            )
+            remedy = 'Write channel = "/dev/ttyACM0" or such, or serial = "1205AA6" or such.'
+            raise checks.mistake(what, remedy, "channel")
+        return self
+
 
 class MockBus(BusBase):
     """A simulated ECU and the tester that talks to it: no hardware."""
@@ -193,10 +224,29 @@ class MockBus(BusBase):
     channel: str = Field(
         default="mock", min_length=1, description="Any text: shown to clients, nothing more."
     )
-    tester_id: ArbitrationId = Field(default=0x7E0, description="Arbitration id of the tester's requests.")
-    ecu_id: ArbitrationId = Field(default=0x7E8, description="Arbitration id of the ECU's answers.")
-    speed: float = Field(default=1.0, gt=0, description="How many times faster than a real ECU it goes.")
-    loop: bool = Field(default=True, description="false: the simulation ends after one round.")
+    tester_id: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_EXTENDED_ID,
+        json_schema_extra=ARBITRATION_ID,
+        examples=[0x7E0],
+        description="Arbitration id of the tester's requests; by default 0x7E0, with extended 0x18DA10F1.",
+    )
+    ecu_id: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_EXTENDED_ID,
+        json_schema_extra=ARBITRATION_ID,
+        examples=[0x7E8],
+        description="Arbitration id of the ECU's answers; by default 0x7E8, with extended 0x18DAF110.",
+    )
+    extended: bool = Field(default=False, description="true: diagnosis on 29-bit arbitration ids.")
+    speed: float = Field(
+        default=1.0, gt=0, le=1000, description="How many times faster than a real ECU it goes, up to 1000."
+    )
+    loop: bool = Field(
+        default=True, description="false: one session for each client, and nothing between sessions."
+    )
     start: Literal["client", "always"] = Field(
         default="client",
         description="When frames begin: client (at the first client's connection) or always.",
@@ -206,13 +256,62 @@ class MockBus(BusBase):
         examples=[1],
         description="Number that makes the simulation repeatable; by default it varies.",
     )
+    background: float = Field(
+        default=0,
+        ge=0,
+        examples=[500],
+        description="Frames per second of cyclic ids beside diagnosis, as a body bus has; at most 80 % of the bus.",
+    )
+    rate: float = Field(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        examples=[9009],
+        description="Numbered frames per second in place of everything else, for measuring; 0: none.",
+    )
+    busy_rate: Chance = Field(
+        default=0.03, description="Chance of a request to be answered busy (0x21), 0 to 1."
+    )
+    conditions_rate: Chance = Field(
+        default=0.02,
+        description="Chance of a session to meet conditions that are not correct (0x22), 0 to 1.",
+    )
+    wrong_key_rate: Chance = Field(default=0.15, description="Chance of a key to be wrong (0x35), 0 to 1.")
+    transfer_error_rate: Chance = Field(
+        default=0.005, description="Chance of a block of data to fail (0x71, 0x72, 0x73), 0 to 1."
+    )
+    slip_rate: Chance = Field(
+        default=0.10,
+        description="Chance of the tester to ask too early or too much (0x24, 0x31, 0x33), 0 to 1.",
+    )
 
     @model_validator(mode="after")
-    def _two_ids(self) -> Self:
-        if self.tester_id == self.ecu_id:
-            what = f"0x{self.ecu_id:X} is the tester's arbitration id too"
-            raise checks.mistake(what, "Use two different ones such as 0x7E0 and 0x7E8.", "ecu_id")
+    def _fits_the_simulation(self) -> Self:
+        try:
+            options_of(self)
+        except ValueError as error:
+            what, _, remedy = str(error).partition(". ")
+            key = what.partition(" ")[0]
+            raise checks.mistake(what.removeprefix(f"{key} is "), f"{remedy}.", key) from None
         return self
+
+
+class ToucanBus(BusBase):
+    """A TouCAN adapter by Rusoku, through MacCAN's library."""
+
+    interface: Literal["toucan"] = Field(description="A TouCAN adapter by Rusoku.")
+    channel: int = Field(
+        default=0, ge=0, le=7, description="Which adapter, counted from 0 as the library finds them, up to 7."
+    )
+    library: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["/usr/local/lib/libUVCANTOU.dylib"],
+        description=(
+            "Path of the CAN API V3 library; by default /usr/local/lib/libUVCANTOU.dylib on macOS, "
+            "libUVCANTOU.so elsewhere."
+        ),
+    )
 
 
 class ReplayBus(BusBase):
@@ -246,6 +345,7 @@ class PythonCanBus(BusBase):
 OWN_SECTIONS: dict[str, type[BusBase]] = {
     "socketcan": SocketcanBus,
     "slcan": SlcanBus,
+    "toucan": ToucanBus,
     "mock": MockBus,
     "replay": ReplayBus,
 }
@@ -259,6 +359,7 @@ def _tag(value: object) -> str:
 Bus = Annotated[
     Annotated[SocketcanBus, Tag("socketcan")]
     | Annotated[SlcanBus, Tag("slcan")]
+    | Annotated[ToucanBus, Tag("toucan")]
     | Annotated[MockBus, Tag("mock")]
     | Annotated[ReplayBus, Tag("replay")]
     | Annotated[PythonCanBus, Tag("python-can")],

@@ -161,7 +161,9 @@ def unknown_key(section: type[Section], key: str) -> tuple[str, str]:
             those = " or ".join(f"interface {written(name)}" for name in owners)
             return (
                 f"only a bus with {those or 'an interface of python-can'} has this key",
-                "Remove it, or change the interface.",
+                f"Write it in options = {{{key} = ...}} if can.Bus takes it, or change the interface."
+                if section is PythonCanBus
+                else "Remove it, or change the interface.",
             )
     what, remedy = unknown(key, tuple(section.key_fields()))
     if section is PythonCanBus and not remedy.startswith("Did"):

@@ -14,6 +14,7 @@ _MODULES = {
     "replay": "replay",
     "slcan": "slcan",
     "socketcan": "socketcan",
+    "toucan": "toucan",
 }
 """Interfaces with a source of their own; every other name goes through python-can."""
 

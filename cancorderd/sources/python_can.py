@@ -1,25 +1,24 @@
 """Any other interface, through python-can: its driver, its threads, its Message objects.
 
-The slowest way in, and the one with the most adapters. A thread waits in the driver's `recv`, packs
-what comes and rings a pipe, so that the worker's loop never waits for a driver.
+The slowest way in, and the one with the most adapters. A thread waits in the driver's `recv` and packs what comes
+(`read_thread`), so that the worker's loop never waits for a driver.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import struct
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import can
 
 from cancorderd.errors import AdapterAbsent, BusError, BusFailure, SettingsRefused
-from cancorderd.frame import BRS, ESI, EXTENDED, FD, NOTHING, Batch
+from cancorderd.frame import BRS, ESI, EXTENDED, FD, Batch
 from cancorderd.sources import permission
 from cancorderd.sources.base import Counted
+from cancorderd.sources.read_thread import ReadThread
 from cancorderd.sources.stamps import EpochStamps
 from cancorderd.wire import HEADER
 
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 _RECEIVE_S = 0.2
 """How long one `recv` may wait: as long as `close` may take. Some drivers cannot wait for ever."""
 _MOST_AT_ONCE = 500
-_MOST_HELD = 1 << 16
-"""Frames that may wait for the loop; far more than it ever leaves lying."""
+"""Frames that are packed before the loop gets them."""
 
 
 def packet(message: can.Message, timestamp_us: int) -> bytes:
@@ -103,77 +101,46 @@ class PythonCanSource(Counted):
         except Exception as error:
             raise failure(section.interface, error) from error
         self._stamps = EpochStamps()
-        self._lock = threading.Lock()
-        self._packets: list[bytes] = []
-        self._error: BusFailure | None = None
-        self._stopping = threading.Event()
-        self._bell, self._ringer = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(self._ringer, False)
-        self._thread = threading.Thread(target=self._receive, name="receive", daemon=True)
+        self._thread = ReadThread(self._receive)
         self._thread.start()
 
     def fileno(self) -> int:
-        return self._bell
+        return self._thread.fileno()
 
     def read(self, now_s: float) -> Batch:  # noqa: ARG002
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._bell, 4096)
-        with self._lock:
-            packets, self._packets = self._packets[:_MOST_AT_ONCE], self._packets[_MOST_AT_ONCE:]
-            if self._packets:
-                self._ring()
-        if packets:
-            return Batch(b"".join(packets), len(packets))
-        if self._error:
-            raise self._error
-        return NOTHING
+        return self._thread.take()
 
     def close(self) -> None:
-        if self._stopping.is_set():
-            return
-        self._stopping.set()
-        self._thread.join(4 * _RECEIVE_S)
+        self._thread.stop(lambda: None, 4 * _RECEIVE_S)
         with contextlib.suppress(Exception):
             self._bus.shutdown()
-        if not self._thread.is_alive():  # else it may still ring: its numbers must not be given away
-            os.close(self._bell)
-            os.close(self._ringer)
 
-    def _receive(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                message = self._bus.recv(_RECEIVE_S)
-                if message is not None:
-                    self._take(message, time.time_ns() // 1000)
-            except Exception as error:  # noqa: BLE001 - whatever a driver raises ends this bus, with its reason
-                self._error = _ended(self._interface, error)
-                self._ring()
-                return
+    def _receive(self) -> Batch:
+        """Wait for a frame, and take with it those that the driver has already."""
+        packets: list[bytes] = []
+        patience_s = _RECEIVE_S
+        try:
+            while len(packets) < _MOST_AT_ONCE and (message := self._bus.recv(patience_s)) is not None:
+                self._take(message, packets)
+                patience_s = 0.0
+        except Exception as error:
+            if packets:  # what came before is passed on; the driver fails again at the next call
+                return Batch(b"".join(packets), len(packets))
+            raise _ended(self._interface, error) from error
+        return Batch(b"".join(packets), len(packets))
 
-    def _take(self, message: can.Message, arrived_us: int) -> None:
+    def _take(self, message: can.Message, packets: list[bytes]) -> None:
         if message.is_error_frame:
             self.error_frames += 1
         elif message.is_remote_frame:
             self.remote_frames += 1
         else:
             try:
-                one = packet(message, self._stamps.epoch_us(message.timestamp, arrived_us))
+                packets.append(
+                    packet(message, self._stamps.epoch_us(message.timestamp, time.time_ns() // 1000))
+                )
             except struct.error:
                 self.error_frames += 1
-                return
-            with self._lock:
-                if len(self._packets) >= _MOST_HELD:
-                    self.lost_adapter += 1
-                    return
-                self._packets.append(one)
-                first = len(self._packets) == 1
-            if first:
-                self._ring()
-
-    def _ring(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full: the loop has been rung for already
-            os.write(self._ringer, b"\0")
 
 
 def _ended(interface: str, error: BaseException) -> BusFailure:

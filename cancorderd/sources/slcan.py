@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 import serial
+from serial.tools.list_ports import comports
 
 from cancorderd.errors import AdapterAbsent, BusError, SettingsRefused
 from cancorderd.frame import NOTHING, Batch
@@ -30,6 +31,8 @@ _QUIET_S = 0.03
 _RETRY_S = 2.0
 """Boards that reset when their port is opened are deaf for up to this long."""
 _FLAGS_EVERY_S = 1.0
+_QUESTIONS = {b"V": "version", b"N": "serial"}
+"""Commands whose answers are shown, by what they are shown as."""
 
 
 def open_source(section: SlcanBus) -> SlcanSource:
@@ -41,10 +44,10 @@ class SlcanSource(Counted):
 
     def __init__(self, section: SlcanBus) -> None:
         super().__init__()
-        self._channel = section.channel
         self._commands = commands(section)
+        self._channel = section.channel or port_with_serial(section.serial or "")
         self._decoder = Decoder(acceptance(section.filters))
-        self._port = _open_port(section)
+        self._port = _open_port(self._channel, section.tty_baudrate)
         self._descriptor: int = self._port.fileno()
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
@@ -97,17 +100,20 @@ class SlcanSource(Counted):
         self._write(b"\r\rC\r")
         self._wait_for_quiet()
         mute = False
-        for command in self._commands:
-            answer = b"" if mute else self._ask(command)
+        answer = b""
+        for text, required in self._commands:
             if mute:
-                self._write(command + CR)
-            elif not answer:
-                mute = True
-            elif BEL in answer and CR not in answer:
+                self._write(text + CR)
+                continue
+            answer = self._ask(text)
+            if BEL in answer and CR not in answer and required:
                 raise SettingsRefused(
-                    f"the adapter at {self._channel} refuses {command.decode()} ({_meaning(command)}). "
+                    f"the adapter at {self._channel} refuses {text.decode()} ({_meaning(text)}). "
                     "Use another setting, or check its firmware."
                 )
+            mute = required and not answer
+            if text in _QUESTIONS and answer.startswith(text):
+                self.details[_QUESTIONS[text]] = answer[1:].partition(CR)[0].decode("ascii", "replace")
         if mute:
             return b""
         self._heard = True
@@ -136,7 +142,7 @@ class SlcanSource(Counted):
         if not self._heard:
             # Without waiting: a bus may be silent for long, and firmware mute by design.
             self._next_look_s = now_s + _RETRY_S
-            self._write(CR.join((b"\r\rC", *self._commands, b"")))
+            self._write(CR.join((b"\r\rC", *(text for text, _ in self._commands), b"")))
             return
         self._next_look_s = now_s + _FLAGS_EVERY_S
         if self._asks_flags:
@@ -193,18 +199,30 @@ class SlcanSource(Counted):
 
 
 def _meaning(command: bytes) -> str:
-    return {b"S": "bitrate", b"Y": "data_bitrate", b"L": "listen_only"}.get(command[:1], "open")
+    return {b"S": "bitrate", b"s": "btr", b"Y": "data_bitrate", b"L": "listen_only"}.get(command[:1], "open")
 
 
-def _open_port(section: SlcanBus) -> serial.Serial:
+def port_with_serial(number: str) -> str:
+    """The serial port of the USB adapter with this serial number. Raises AdapterAbsent where there is none."""
+    found = [one.device for one in comports() if one.serial_number == number]
+    if not found:
+        others = sorted({one.serial_number for one in comports() if one.serial_number})
+        raise AdapterAbsent(
+            f"no serial port has the serial number {number} (there are: {', '.join(others) or 'none'}). "
+            "Plug the adapter in, or correct serial."
+        )
+    return str(found[0])
+
+
+def _open_port(channel: str, tty_baudrate: int) -> serial.Serial:
     try:
         port = serial.serial_for_url(
-            section.channel, baudrate=section.tty_baudrate, timeout=0, write_timeout=0, exclusive=True
+            channel, baudrate=tty_baudrate, timeout=0, write_timeout=0, exclusive=True
         )
     except serial.SerialException as error:
-        raise _why_not_open(section.channel, error) from error
+        raise _why_not_open(channel, error) from error
     except ValueError as error:
-        raise SettingsRefused(f"{section.channel}: {error}") from error
+        raise SettingsRefused(f"{channel}: {error}") from error
     os.set_blocking(port.fileno(), False)
     return port
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 from binascii import Error as HexError
 from binascii import unhexlify
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cancorderd.errors import SettingsRefused
 from cancorderd.frame import BRS, DLC_LENGTHS, EXTENDED, FD, MAX_EXTENDED_ID, MAX_STANDARD_ID, NOTHING, Batch
+from cancorderd.sources import bit_timing
+from cancorderd.sources.bit_timing import Limits
+from cancorderd.sources.device_clock import DeviceClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +50,8 @@ DATA_BITRATE_COMMANDS = {
 _KINDS = {b"t": 0, b"T": EXTENDED, b"d": FD, b"D": FD | EXTENDED, b"b": FD | BRS, b"B": FD | BRS | EXTENDED}
 _LONGEST_LINE = 1 + 8 + 1 + 2 * 64 + 4
 _STAMP_DIGITS = 4
+_STAMP_WRAPS_MS = 60_000
+"""LAWICEL CAN232 manual 3.0, command Z: milliseconds of the current minute."""
 _MOST_HEADS = 8192
 """Ids times lengths of a busy bus; past it the cache starts over, so that noise cannot grow it."""
 
@@ -69,12 +74,14 @@ class Decoder:
         self.answers: list[bytes] = []
         """Lines that answer a command (V…, N…, F…); whoever asked takes them out."""
         self._accepts = accepts
+        self._clock = DeviceClock(_STAMP_WRAPS_MS * 1000)
         self._rest = b""
         self._heads: dict[bytes, tuple[bytes, int, bool]] = {}
 
     def decode(self, text: bytes, timestamp_us: int) -> Batch:
-        """The packets of every frame that `text` completes, all with the same time stamp.
+        """The packets of every frame that `text` completes.
 
+        `timestamp_us` is the time of arrival, which stamps all frames that bring no stamp of their own.
         Errors: what is no frame and no answer is counted in `malformed` and skipped.
         """
         if BEL in text:
@@ -94,17 +101,23 @@ class Decoder:
                 if known is None:
                     continue
             head, length, accepted = known
-            if len(line) == length or len(line) == length + _STAMP_DIGITS:
-                try:
-                    payload = unhexlify(line[5 if line[0] > 0x60 else 10 : length])
-                except HexError:
-                    self.malformed += 1
-                    continue
-                if accepted:
-                    packets.append(stamp + head + payload)
-            else:
+            try:
+                payload = unhexlify(line[5 if line[0] > 0x60 else 10 : length])
+                if len(line) != length:
+                    stamp = self._adapter_stamp(line[length:], timestamp_us)
+            except (HexError, ValueError):
                 self.malformed += 1
+                continue
+            if accepted and len(line) >= length:
+                packets.append(stamp + head + payload)
         return Batch(b"".join(packets), len(packets)) if packets else NOTHING
+
+    def _adapter_stamp(self, digits: bytes, timestamp_us: int) -> bytes:
+        """The time stamp behind a frame, mapped to the epoch. Raises ValueError for what is none."""
+        milliseconds = int.from_bytes(unhexlify(digits))
+        if len(digits) != _STAMP_DIGITS or milliseconds >= _STAMP_WRAPS_MS:
+            raise ValueError(digits)
+        return _STAMP.pack(self._clock.epoch_us(milliseconds * 1000, timestamp_us))
 
     def _new_head(self, line: bytes) -> tuple[bytes, int, bool] | None:
         """What the packets of frames that begin like `line` have in common: head, line length, accepted.
@@ -146,14 +159,16 @@ class Decoder:
             self.malformed += 1
 
 
-def commands(section: SlcanBus) -> list[bytes]:
+class Command(NamedTuple):
+    """What is sent to the closed adapter; one that is not required may be refused."""
+
+    text: bytes
+    required: bool
+
+
+def commands(section: SlcanBus) -> list[Command]:
     """What sets the closed adapter up and opens it. Raises SettingsRefused for what slcan cannot say."""
-    speed = BITRATE_COMMANDS.get(section.bitrate)
-    if speed is None:
-        raise SettingsRefused(
-            f"slcan has no bitrate {section.bitrate}. Use one of {_listed(BITRATE_COMMANDS)} (bit/s)."
-        )
-    setup = [speed]
+    setup = [Command(_bitrate_command(section), required=True)]
     if section.fd and section.data_bitrate:
         data_speed = DATA_BITRATE_COMMANDS.get(section.data_bitrate)
         if data_speed is None:
@@ -161,8 +176,35 @@ def commands(section: SlcanBus) -> list[bytes]:
                 f"slcan has no data_bitrate {section.data_bitrate}. "
                 f"Use one of {_listed(DATA_BITRATE_COMMANDS)} (bit/s)."
             )
-        setup.append(data_speed)
-    return [*setup, b"L" if section.listen_only else b"O"]
+        setup.append(Command(data_speed, required=True))
+    setup += [
+        Command(text, required=False)
+        for text in (b"Z1" if section.hardware_timestamps else b"Z0", b"V", b"N")
+    ]
+    return [*setup, Command(b"L" if section.listen_only else b"O", required=True)]
+
+
+def _bitrate_command(section: SlcanBus) -> bytes:
+    if section.btr:
+        return b"s" + section.btr.encode()
+    if command := BITRATE_COMMANDS.get(section.bitrate):
+        return command
+    registers = sja1000_registers(section.bitrate, section.sample_point)
+    hint = f', or btr = "{registers}" if the adapter has an SJA1000' if registers else ""
+    raise SettingsRefused(
+        f"slcan has no bitrate {section.bitrate}. Use one of {_listed(BITRATE_COMMANDS)} (bit/s){hint}."
+    )
+
+
+def sja1000_registers(bitrate: int, sample_point: float | None) -> str | None:
+    """BTR0 and BTR1 for the `s` command, or None where the 16 MHz of LAWICEL's SJA1000 cannot make the bitrate.
+
+    SJA1000 data sheet, 6.5.1 and 6.5.2: a quantum is 2 (BRP + 1) ticks; every field holds its value less one.
+    """
+    timing = bit_timing.find(8_000_000, bitrate, sample_point, Limits(brp=64, tseg1=16, tseg2=8, sjw=4))
+    if timing is None:
+        return None
+    return f"{(timing.sjw - 1) << 6 | (timing.brp - 1):02X}{(timing.tseg2 - 1) << 4 | (timing.tseg1 - 1):02X}"
 
 
 def controller_state(flags: int) -> str:

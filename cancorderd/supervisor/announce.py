@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ifaddr
 from zeroconf import Error as ZeroconfError
-from zeroconf import InterfaceChoice, IPVersion
+from zeroconf import IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ SERVICE_TYPE = "_ecuconnect-log._tcp.local."
 _LOOK_EVERY_S = 5.0
 """How often addresses are compared, and a network that was not there is tried again."""
 _FAREWELL_S = 1.5
-_LOOPBACK = ["127.0.0.1"]
 
 
 class Record(NamedTuple):
@@ -90,7 +89,9 @@ class Announcer:
         self._wanted: dict[str, tuple[BusBase, int]] = {}
         self._announced: dict[str, tuple[Record, AsyncServiceInfo]] = {}
         self._responder: AsyncZeroconf | None = None
-        self._reach: tuple[bool, list[str]] = (False, [])
+        self._reach: list[str] = []
+        # What fails is told once, below; its own warnings come with a trace for each socket.
+        logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
         self._changed = asyncio.Event()
         self._complaint = ""
 
@@ -124,44 +125,55 @@ class Announcer:
         wanted = {
             name: record(section, port, self._hostname, own) for name, (section, port) in self._wanted.items()
         }
-        await self._follow_interfaces(own, wanted)
+        await self._follow_interfaces(wanted)
         for name in [name for name in self._announced if name not in wanted]:
             await self._take_back(name)
         for name, one in wanted.items():
             if name in self._announced and self._announced[name][0] != one:
-                await self._take_back(name)
+                await self._change(name, one)
             if name not in self._announced and one.addresses:
                 await self._register(name, one)
 
-    async def _follow_interfaces(self, own: list[str], wanted: dict[str, Record]) -> None:
-        """A responder on the interfaces that clients can come from: on loopback alone where that is all."""
-        everywhere = not all(
-            ipaddress.ip_address(address).is_loopback for one in wanted.values() for address in one.addresses
-        )
-        interfaces = InterfaceChoice.All if everywhere else _LOOPBACK
-        both = everywhere and any(":" in address for address in own)
-        version = IPVersion.All if both else IPVersion.V4Only
-        if self._responder is None and wanted:
-            self._responder = AsyncZeroconf(interfaces=interfaces, ip_version=version)
-        elif self._responder and (everywhere, own) != self._reach:
-            await self._responder.async_update_interfaces(interfaces, version)
-        self._reach = (everywhere, own)
+    async def _follow_interfaces(self, wanted: dict[str, Record]) -> None:
+        """A responder on the interfaces that clients can come from: on loopback where that is all."""
+        reach = sorted({address for one in wanted.values() for address in one.addresses})
+        if not reach or reach == self._reach:
+            return
+        version = IPVersion.All if any(":" in address for address in reach) else IPVersion.V4Only
+        if self._responder is None:
+            self._responder = AsyncZeroconf(interfaces=reach, ip_version=version)
+        else:
+            await self._responder.async_update_interfaces(reach, version)
+        self._reach = reach
 
     async def _register(self, name: str, one: Record) -> None:
         assert self._responder is not None  # noqa: S101 - `_follow_interfaces` made it
+        info = self._info(f"{one.instance}.{SERVICE_TYPE}", one)
+        await self._responder.async_register_service(info, allow_name_change=True)
+        self._announced[name] = (one, info)
+        log.debug("announced as %s", info.name, extra={"bus": name})
+
+    async def _change(self, name: str, one: Record) -> None:
+        """Announce the record as it is now; browsers see it change where its name stays, else go and come."""
+        before, info = self._announced[name]
+        if self._responder and (before.instance, before.port) == (one.instance, one.port) and one.addresses:
+            changed = self._info(info.name, one)
+            await (await self._responder.async_update_service(changed))
+            self._announced[name] = (one, changed)
+        else:
+            await self._take_back(name)
+
+    def _info(self, name: str, one: Record) -> AsyncServiceInfo:
         # A host name of its own: another responder of this machine, such as avahi, keeps <hostname>.local
         # and would take different addresses under it for a conflict.
-        info = AsyncServiceInfo(
+        return AsyncServiceInfo(
             SERVICE_TYPE,
-            f"{one.instance}.{SERVICE_TYPE}",
+            name,
             port=one.port,
             properties=dict(one.text),
             server=f"cancorderd-{self._hostname}.local.",
             parsed_addresses=list(one.addresses),
         )
-        await self._responder.async_register_service(info, allow_name_change=True)
-        self._announced[name] = (one, info)
-        log.debug("announced as %s", info.name, extra={"bus": name})
 
     async def _take_back(self, name: str) -> None:
         _, info = self._announced.pop(name)
@@ -177,6 +189,7 @@ class Announcer:
     async def _close(self) -> None:
         """Withdraw every record; waits no longer than a farewell takes."""
         responder, self._responder = self._responder, None
+        self._reach = []
         self._announced.clear()
         if responder:
             with contextlib.suppress(TimeoutError, OSError):

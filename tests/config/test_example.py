@@ -62,3 +62,13 @@ def test_values_shown_as_defaults_are_the_defaults(tmp_path: Path) -> None:
             on = on.replace(f"\n#{line}\n", f"\n{line}\n")
     assert on != TEXT
     assert loaded(tmp_path, on) == loaded(tmp_path, TEXT)
+
+
+README_BLOCKS = re.findall(
+    r"```toml\n(.*?)```", EXAMPLE.parents[1].joinpath("README.md").read_text(), re.DOTALL
+)
+
+
+@pytest.mark.parametrize("block", README_BLOCKS, ids=[block.split("\n")[0] for block in README_BLOCKS])
+def test_examples_of_the_readme_are_right(block: str, tmp_path: Path) -> None:
+    assert loaded(tmp_path, block).buses

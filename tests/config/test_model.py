@@ -98,7 +98,7 @@ def test_python_can_brings_the_interfaces_that_are_written_down() -> None:
 def test_interfaces_and_their_sections() -> None:
     assert section_of("socketcan") is SocketcanBus
     assert section_of("gs_usb") is section_of("virtual") is PythonCanBus
-    assert section_of("toucan") is section_of("socktcan") is section_of("") is None
+    assert section_of("socktcan") is section_of("") is None
 
 
 def test_an_interface_that_a_package_adds_is_known(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from tests.harness import ROOT, Client
+from tests.harness import ROOT, Client, poll
 
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
@@ -49,7 +49,11 @@ def check(printed: str, environment: dict[str, str]) -> None:
     ready = time.monotonic()
     port = int(re.findall(r"port (\d+)", printed)[0])
     with Client(port) as viewer:
-        viewer.wait_frames(2, 2)
+        # A session: the tester asks the ECU (0x7E0) for a diagnostic session (UDS 0x10), the ECU says yes (0x50).
+        asked = poll(lambda: [one for one in viewer.frames if one.arbitration_id == 0x7E0], 2)
+        assert asked[0].data[1] == 0x10, asked
+        answers = poll(lambda: [one for one in viewer.frames if one.arbitration_id == 0x7E8], 2)
+        assert answers[0].data[1] == 0x50, answers
         assert time.monotonic() - ready < 2
         command = re.search(r"^ +(\S*cancorderctl .*status)$", printed, re.MULTILINE)
         assert command, printed

@@ -14,9 +14,10 @@ import tty
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from serial.tools.list_ports_common import ListPortInfo
 
 from cancorderd.errors import AdapterAbsent, BusError, SettingsRefused
-from cancorderd.sources import open_source
+from cancorderd.sources import open_source, slcan
 from tests.adapters.slcan_thread import SlcanAdapter
 from tests.harness import ROOT, poll
 from tests.sources.reading import frames_of, read_until
@@ -66,9 +67,54 @@ def test_adapter_that_was_left_open_is_set_up_anew(
         source.close()
 
 
+def test_adapter_tells_its_version_and_serial_number(section: Callable[..., Any], tmp_path: Path) -> None:
+    with SlcanAdapter(tmp_path / "tty"):
+        source = open_source(section("slcan", channel=str(tmp_path / "tty")))
+        assert source.details == {"version": "1013", "serial": "LAB1"}
+        source.close()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_adapters_time_stamps_are_used_where_they_are_wanted(
+    section: Callable[..., Any], tmp_path: Path, wanted: bool
+) -> None:
+    with SlcanAdapter(tmp_path / "tty", rate=200) as emulated:
+        source = open_source(section("slcan", channel=str(tmp_path / "tty"), hardware_timestamps=wanted))
+        frames = frames_of(source, 20)
+        assert emulated.adapter.stamps is wanted
+        stamps = [frame.timestamp_us for frame in frames]
+        assert stamps == sorted(stamps)
+        assert abs(stamps[-1] / 1e6 - time.time()) < 1
+        assert source.error_frames == 0
+        source.close()
+
+
+def test_registers_in_place_of_a_bitrate(section: Callable[..., Any], tmp_path: Path) -> None:
+    with SlcanAdapter(tmp_path / "tty", rate=100) as emulated:
+        source = open_source(section("slcan", channel=str(tmp_path / "tty"), btr="031C"))
+        frames_of(source, 1)
+        assert emulated.adapter.bitrate == "s031C"
+        source.close()
+
+
+def test_adapter_is_found_by_its_serial_number(
+    section: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is pyserial's; what the system would put into it, this machine without USB cannot."""
+    other, mine = ListPortInfo("/dev/ttyACM7"), ListPortInfo(str(tmp_path / "tty"))
+    other.serial_number, mine.serial_number = "AAAA", "1205AA6"
+    monkeypatch.setattr(slcan, "comports", lambda: [other, mine])
+    with SlcanAdapter(tmp_path / "tty", rate=100):
+        source = open_source(section("slcan", serial="1205AA6"))
+        frames_of(source, 1)
+        source.close()
+    with pytest.raises(AdapterAbsent, match=r"serial number BBBB \(there are: 1205AA6, AAAA\)\. Plug"):
+        open_source(section("slcan", serial="BBBB"))
+
+
 def test_bitrates_that_slcan_cannot_say_are_refused(section: Callable[..., Any], channel: str) -> None:
-    with pytest.raises(SettingsRefused, match=r"slcan has no bitrate 333333. Use one of 10000, 20000, "):
-        open_source(section("slcan", channel=channel, bitrate=333_333))
+    with pytest.raises(SettingsRefused, match=r'slcan has no bitrate 83333. Use .*, or btr = "\w{4}" if'):
+        open_source(section("slcan", channel=channel, bitrate=83_333))
     with pytest.raises(SettingsRefused, match=r"slcan has no data_bitrate 3000000. Use one of 1000000, "):
         open_source(section("slcan", channel=channel, fd=True, data_bitrate=3_000_000))
 
@@ -148,7 +194,10 @@ def test_adapter_that_is_deaf_at_first_is_asked_again(
     before = len(adapter.heard)
     adapter.otherwise = b"\r"
     source.read(time.monotonic() + 3)  # two seconds later, nothing has been heard
-    poll(lambda: adapter.heard[before:] == [b"", b"", b"C", b"S6", b"O"], what="all commands again")
+    poll(
+        lambda: adapter.heard[before:] == [b"", b"", b"C", b"S6", b"Z1", b"V", b"N", b"O"],
+        what="all commands again",
+    )
     source.close()
 
 
@@ -224,15 +273,12 @@ def test_port_that_another_program_has_open(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-def test_missing_permission_says_which_group_helps(tmp_path: Path) -> None:
+def test_missing_permission_says_which_group_helps(section: Callable[..., Any]) -> None:
     master, slave = pty.openpty()
     name = os.ttyname(slave)
     os.chown(name, 0, 20)
     os.chmod(name, 0o660)
-    keys = {
-        "interface": "slcan", "channel": name, "bitrate": 500_000, "fd": False, "listen_only": False,
-        "tty_baudrate": 115_200, "filters": [],
-    }  # fmt: skip
+    keys = vars(section("slcan", channel=name))
     script = f"""
 import os
 from cancorderd.report import section_from_json

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cancorderd.frame import BRS, DLC_LENGTHS, EXTENDED, FD, MAX_EXTENDED_ID, MAX_STANDARD_ID, Frame
-from cancorderd.sources.slcan_text import Decoder, controller_state
+from cancorderd.sources.slcan_text import Decoder, controller_state, sja1000_registers
 from cancorderd.wire import PacketDecoder
 
 STAMP = 1_700_000_000_000_000
@@ -39,7 +39,7 @@ FRAMES = [
     (b"D000001232AABB\r", frame(0x123, FD | EXTENDED, "AABB")),
     (b"b123F" + b"5A" * 64 + b"\r", frame(0x123, FD | BRS, "5A" * 64)),
     (b"B12345678A" + b"01" * 16 + b"\r", frame(0x12345678, FD | BRS | EXTENDED, "01" * 16)),
-    (b"t1231ABEA5F\r", frame(0x123, 0, "AB")),
+    (b"t1231ABEA5F\r", frame(0x123, 0, "AB")),  # with the adapter's time stamp
     (b"T000001231ABEA5F\r", frame(0x123, EXTENDED, "AB")),
 ]
 
@@ -62,6 +62,9 @@ MALFORMED = [
     b"t1232AABBCC\r",
     b"t1232AAB\r",
     b"t1232AAGG\r",
+    b"t1230EA60\r",
+    b"t1230EA5\r",
+    b"t1230EA5FF\r",
     b"t123\r",
     b"t\r",
     b"T200000000\r",
@@ -111,6 +114,25 @@ def test_noise_cannot_grow_the_cache() -> None:
     decoder = Decoder()
     decoder.decode(b"".join(b"T%08X0\r" % number for number in range(50_000)), STAMP)
     assert len(decoder._heads) <= 8192
+
+
+def test_adapters_stamps_keep_their_distances_over_the_wrap_whenever_they_arrive() -> None:
+    decoder = Decoder()
+    first = decoded(decoder, b"t1230E678\r")[0]  # 59,000 ms
+    batch = decoder.decode(b"t1230E678\rt1230EA5F\rt1230000A\r", STAMP + 1_015_000)
+    wire = PacketDecoder()
+    wire.receive(batch.packets)
+    distances = [one.timestamp_us - first.timestamp_us for one in wire.frames()]
+    assert distances == pytest.approx([0, 999_000, 1_010_000], abs=6000)
+
+
+@pytest.mark.parametrize(
+    ("bitrate", "registers"),
+    [(125_000, "031C"), (250_000, "011C"), (500_000, "001C"), (1_000_000, "0014"), (7, None)],
+)
+def test_registers_of_the_sja1000_are_those_of_the_manual(bitrate: int, registers: str | None) -> None:
+    found = sja1000_registers(bitrate, None)
+    assert (found and f"{int(found, 16) & 0x3FFF:04X}") == registers
 
 
 @pytest.mark.parametrize(

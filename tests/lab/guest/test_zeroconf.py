@@ -1,0 +1,106 @@
+"""The Zeroconf records of a daemon on a network beside lo, as avahi sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from zeroconf import IPVersion, Zeroconf
+
+from tests.harness import Daemon, alive, poll
+from tests.lab.guest import avahi
+from tests.lab.guest.interfaces import add_address, network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BUS = """
+[bus.powertrain]
+interface = "socketcan"
+channel = "vcan0"
+bitrate = 250_000
+"""
+NETWORK = "lan0"
+IPV4, IPV6 = "192.168.77.1", "fd00:77::1"
+LATER = "192.168.78.1/24"
+FAREWELL_S = 5.0
+"""Who hears that a record is withdrawn forgets it one second later (RFC 6762, 10.1); else it lives for minutes."""
+
+
+@pytest.fixture(autouse=True)
+def _network() -> Iterator[None]:
+    with network(NETWORK, f"{IPV4}/24", f"{IPV6}/64"):
+        yield
+
+
+def records(protocol: str) -> list[avahi.Record]:
+    """What the network's neighbours are told over this protocol."""
+    return [one for one in avahi.browse() if (one.interface, one.protocol) == (NETWORK, protocol)]
+
+
+def announced(protocol: str = "IPv4") -> avahi.Record:
+    """The one record, once it is there."""
+    (record,) = poll(lambda: records(protocol), what=f"a record over {protocol}")
+    return record
+
+
+def told_addresses(record: avahi.Record) -> list[str]:
+    """All addresses of a record, as a viewer with python-zeroconf learns them over IPv4."""
+    with contextlib.closing(Zeroconf(interfaces=[IPV4], ip_version=IPVersion.V4Only)) as viewer:
+        kind = f"{avahi.SERVICE_TYPE}.local."
+        info = viewer.get_service_info(kind, f"{record.instance}.{kind}", timeout=5000)
+    assert info
+    return info.parsed_addresses()
+
+
+def test_a_bus_is_announced_with_all_that_a_viewer_needs(tmp_path: Path, vcan0: str) -> None:
+    with Daemon(tmp_path, BUS, zeroconf=True) as daemon:
+        port = daemon.wait_port("powertrain")
+        for record in (announced("IPv4"), announced("IPv6")):
+            assert record.instance == f"ECUconnect-Logger {socket.gethostname()}:{port}"
+            assert record.port == port
+            assert record.text == {
+                "system": socket.gethostname(),
+                "process": "cancorderd",
+                "bus": "powertrain",
+                "interface": "socketcan",
+                "channel": vcan0,
+                "bitrate": "250000",
+                "port": str(port),
+            }
+        told = told_addresses(record)
+        assert {IPV4, IPV6} <= set(told)
+        assert not {"127.0.0.1", "::1"} & set(told)
+
+
+def test_the_record_goes_when_the_daemon_ends(tmp_path: Path, vcan0: str) -> None:
+    with Daemon(tmp_path, BUS, zeroconf=True) as daemon:
+        announced()
+        assert daemon.stop() == 0
+        poll(lambda: not avahi.browse(), FAREWELL_S, "the record is gone")
+
+
+def test_a_killed_worker_leaves_the_record_standing(tmp_path: Path, vcan0: str) -> None:
+    with Daemon(tmp_path, BUS, zeroconf=True) as daemon:
+        before = announced()
+        worker = daemon.bus("powertrain")["pid"]
+        psutil.Process(worker).send_signal(signal.SIGKILL)
+        poll(lambda: not alive(worker), what="the worker is dead")
+        assert records("IPv4") == [before]
+        poll(lambda: daemon.bus("powertrain")["pid"] not in (worker, None), what="the worker is replaced")
+        assert records("IPv4") == [before]
+
+
+def test_an_address_that_comes_later_is_announced(tmp_path: Path, vcan0: str) -> None:
+    with Daemon(tmp_path, BUS, zeroconf=True), network("lan1"):
+        before = announced()
+        add_address("lan1", LATER)
+        poll(lambda: LATER.partition("/")[0] in told_addresses(before), what="the new address is told")
+        assert IPV4 in told_addresses(before)
+        assert {one.instance for one in avahi.browse()} == {before.instance}
+        poll(lambda: "lan1" in {one.interface for one in avahi.browse()}, what="the new network is told")

@@ -1,0 +1,132 @@
+"""A reprogramming session's script, against a server without bus or time."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from cancorderd.simulator import image
+from cancorderd.simulator.script import Ask, KeepAlive, Pause
+from cancorderd.simulator.session import Habits, Reprogramming
+from cancorderd.simulator.uds import Session
+from tests.simulator.bench import Bench
+
+NEVER = Habits(wrong_key_rate=0, conditions_rate=0, counter_rate=0, slip_rate=0)
+FIRMWARE = image.build(700, "SW_V02.15.004", random.Random(1))
+
+
+class Talk:
+    """Runs a session's script against a server, and writes down requests and responses."""
+
+    def __init__(
+        self, habits: Habits = NEVER, *, seed: int = 1, busy_rate: float = 0.0, error_rate: float = 0.0
+    ) -> None:
+        self.bench = Bench(seed=seed, busy_rate=busy_rate, error_rate=error_rate)
+        self.bench.faults.appear()
+        self.log: list[tuple[str, str]] = []
+        self.alive: list[bool] = []
+        script = Reprogramming(FIRMWARE, habits, self.bench.vehicle, random.Random(seed)).script()
+        response: bytes | None = None
+        while True:
+            try:
+                step = script.send(response)  # type: ignore[arg-type]
+            except StopIteration:
+                return
+            response = self._do(step)
+
+    def _do(self, step: object) -> bytes:
+        match step:
+            case Ask(request):
+                response = self.bench.ask(request)
+                self.log.append((request.hex(" "), response.hex(" ")))
+                if request[0] == 0x11 and response[0] == 0x51:
+                    self.bench.server.power_on()
+                return response
+            case Pause((shortest, _)):
+                until = self.bench.now + shortest
+                while self.alive[-1] and self.bench.now + 2 < until:
+                    self.bench.now += 1.9
+                    assert self.bench.ask("3e 80") == b""
+                self.bench.now = until
+            case KeepAlive(on):
+                self.alive.append(on)
+        return b""
+
+    def refusals(self) -> list[str]:
+        return [response for _, response in self.log if response.startswith("7f")]
+
+    @property
+    def version(self) -> str | None:
+        return self.bench.flash.version
+
+
+def test_a_session_without_mistakes_has_no_refusals() -> None:
+    talk = Talk()
+    assert talk.refusals() == []
+    assert talk.version == "SW_V02.15.004"
+    assert talk.bench.server.session is Session.DEFAULT
+    assert talk.bench.faults.matching(0x2F) == []
+    assert talk.alive[-1] is False
+    phases = list(dict.fromkeys(request[:2] for request, _ in talk.log))
+    assert phases == ["10", "22", "19", "31", "85", "28", "27", "2e", "34", "36", "37", "11", "3e", "14"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_slip_is_refused_and_made_good(seed: int) -> None:
+    talk = Talk(Habits(wrong_key_rate=0, conditions_rate=0, counter_rate=0, slip_rate=1), seed=seed)
+    # An unknown identifier, fingerprint and key too early, too much to erase; then, perhaps, an early exit.
+    assert talk.refusals()[:4] == ["7f 22 31", "7f 2e 33", "7f 27 24", "7f 31 31"]
+    assert set(talk.refusals()[4:]) <= {"7f 37 24"}
+    assert talk.version == "SW_V02.15.004"
+
+
+def test_an_engine_that_is_on_is_switched_off_first() -> None:
+    talk = Talk(Habits(wrong_key_rate=0, conditions_rate=1, counter_rate=0, slip_rate=0))
+    assert set(talk.refusals()) == {"7f 31 22"}
+    assert talk.version == "SW_V02.15.004"
+
+
+def test_a_wrong_counter_is_put_right() -> None:
+    talk = Talk(Habits(wrong_key_rate=0, conditions_rate=0, counter_rate=1, slip_rate=0))
+    blocks = -(-len(FIRMWARE) // 64)
+    assert talk.refusals() == ["7f 36 73"] * blocks
+    assert talk.version == "SW_V02.15.004"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_blocks_are_repeated_and_downloads_resumed(seed: int) -> None:
+    talk = Talk(error_rate=0.3, seed=seed)
+    assert set(talk.refusals()) <= {"7f 36 71", "7f 36 72"}
+    assert talk.version == "SW_V02.15.004"
+    resumed = sum(request.startswith("34") for request, _ in talk.log) - 1
+    assert resumed == talk.refusals().count("7f 36 71")
+
+
+def test_three_wrong_keys_cost_a_delay() -> None:
+    habits = Habits(wrong_key_rate=0.8, conditions_rate=0, counter_rate=0, slip_rate=0)
+    talk = next(
+        talk
+        for seed in range(99)
+        if (talk := Talk(habits, seed=seed)).version and "7f 27 36" in talk.refusals()
+    )
+    assert talk.refusals() == ["7f 27 35", "7f 27 35", "7f 27 36", "7f 27 37", *talk.refusals()[4:]]
+
+
+@pytest.mark.parametrize(
+    ("habits", "busy_rate", "error_rate", "refusal"),
+    [
+        (Habits(1, 0, 0, 0), 0.0, 0.0, "7f 27"),
+        (NEVER, 0.0, 1.0, "7f 36"),
+        (NEVER, 1.0, 0.0, "7f 10 21"),
+    ],
+)
+def test_a_hopeless_session_is_given_up_in_good_order(
+    habits: Habits, busy_rate: float, error_rate: float, refusal: str
+) -> None:
+    talk = Talk(habits, busy_rate=busy_rate, error_rate=error_rate)
+    assert talk.refusals()
+    assert all(response.startswith(("7f 11 21", refusal)) for response in talk.refusals())
+    assert talk.log[-1][0] == "11 01"
+    assert talk.version is None
+    assert talk.alive[-1] is False

@@ -1,0 +1,85 @@
+"""The car: what it does in a minute looks like a drive, however often it is asked."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from cancorderd.simulator.sensors import SENSORS
+from cancorderd.simulator.vehicle import BRAKING_KMH_S, IDLE_RPM, STEP_S, TANK_L, Vehicle
+
+SEEDS = range(5)
+
+
+def driven(seed: int, seconds: float) -> tuple[Vehicle, list[tuple[float, float, int, float]]]:
+    vehicle = Vehicle(random.Random(seed))
+    vehicle.drive()
+    trace = []
+    for step in range(round(seconds / STEP_S)):
+        vehicle.until((step + 1) * STEP_S + 0.01)
+        trace.append((vehicle.speed_kmh, vehicle.rpm, vehicle.gear, vehicle.coolant_c))
+    return vehicle, trace
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_drive_goes_through_the_gears_within_what_a_car_can_do(seed: int) -> None:
+    _, trace = driven(seed, 60)
+    speeds, rpms, gears, _ = zip(*trace, strict=True)
+    assert 20 < max(speeds) < 65
+    assert max(gears) >= 3
+    assert {1, 2, 3} <= set(gears)
+    assert all(abs(a - b) <= 1 for a, b in itertools.pairwise(gears))
+    assert all(abs(a - b) <= BRAKING_KMH_S * STEP_S + 1e-9 for a, b in itertools.pairwise(speeds))
+    assert min(rpms[20:]) > 0.9 * IDLE_RPM
+    assert 1500 < max(rpms) < 3500
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_engine_warms_up_and_the_fuel_falls(seed: int) -> None:
+    vehicle, trace = driven(seed, 600)
+    coolant = [entry[3] for entry in trace]
+    assert coolant[0] < 70
+    assert 85 < coolant[-1] < 95
+    assert coolant[3000] < coolant[-1]
+    fuel = vehicle.fuel_l
+    vehicle.until(700)
+    assert fuel - 0.5 < vehicle.fuel_l < fuel
+    assert vehicle.run_time_s == pytest.approx(700, abs=0.2)
+
+
+def test_it_does_not_matter_how_often_it_is_asked() -> None:
+    often, once = driven(3, 30)[0], Vehicle(random.Random(3))
+    once.drive()
+    once.until(30.01)
+    assert [read(often) for read in SENSORS.values()] == [read(once) for read in SENSORS.values()]
+
+
+def test_parking_stops_the_car_before_the_engine() -> None:
+    vehicle, _ = driven(1, 20)
+    speed = vehicle.speed_kmh
+    assert speed > 10
+    vehicle.park()
+    vehicle.until(20.5)
+    assert vehicle.engine_on
+    vehicle.until(20 + speed / BRAKING_KMH_S + 1)
+    assert vehicle.standing
+    assert not vehicle.engine_on
+    assert vehicle.rpm == 0
+
+
+def test_idling_keeps_the_engine_on_and_starts_it_where_it_is_off() -> None:
+    vehicle = Vehicle(random.Random(1))
+    assert not vehicle.engine_on
+    vehicle.idle()
+    vehicle.until(5)
+    assert vehicle.standing
+    assert vehicle.rpm == pytest.approx(IDLE_RPM, abs=100)
+
+
+def test_an_empty_tank_is_filled_before_the_next_drive() -> None:
+    vehicle = Vehicle(random.Random(1))
+    vehicle.fuel_l = 0.04 * TANK_L
+    vehicle.drive()
+    assert vehicle.fuel > 0.9
