@@ -24,7 +24,7 @@ def compiler() -> str | None:
 
 
 class FakeUsb:
-    """The stand-in, loaded into pyusb for the rest of this process, and the adapters plugged into it."""
+    """The stand-in, loaded into pyusb, and the adapters plugged into it."""
 
     def __init__(self, folder: Path) -> None:
         library = folder / "libfakeusb.so"
@@ -34,8 +34,13 @@ class FakeUsb:
         self.adapters: dict[int, FakeUsbAdapter] = {}
         self._callback = _CONTROL(self._control)
         self.lib.fake_on_control(self._callback)
+        self._library = str(library)
+        self.install()
+
+    def install(self) -> None:
+        """Make it the libusb of pyusb, in place of another stand-in or the real one."""
         usb.backend.libusb1._lib_object = None
-        assert usb.backend.libusb1.get_backend(find_library=lambda _name: str(library))
+        assert usb.backend.libusb1.get_backend(find_library=lambda _name: self._library)
 
     def _control(self, number: int, *request: Any) -> int:
         *fields, data, length = request

@@ -37,6 +37,7 @@ def usb_library(tmp_path_factory: pytest.TempPathFactory) -> FakeUsb:
 def usb_bus(usb_library: FakeUsb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeUsb]:
     """A USB without devices, and a sysfs without entries."""
     monkeypatch.setattr(usb_devices, "SYSFS", str(tmp_path / "sysfs"))
+    usb_library.install()
     yield usb_library
     usb_library.close()
 
