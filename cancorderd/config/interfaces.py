@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from cancorderd.config.model import OWN_SECTIONS, BusBase, PythonCanBus
 
 PYTHON_CAN_INTERFACES = (
-    *("canalystii", "cantact", "etas", "gs_usb", "iscan", "ixxat", "kvaser", "neousys", "neovi"),
+    *("canalystii", "cantact", "etas", "iscan", "ixxat", "kvaser", "neousys", "neovi"),
     *("nican", "nixnet", "pcan", "robotell", "seeedstudio", "serial", "socketcand", "systec"),
     *("udp_multicast", "usb2can", "vector", "virtual"),
 )
