@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from cancorderd.config.checks import overlap
-from cancorderd.config.model import MockBus, PythonCanBus, ReplayBus
+from cancorderd.config.model import GsUsbBus, MockBus, PythonCanBus, ReplayBus
 from cancorderd.config.problem import written
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ def _adapter(bus: BusBase) -> tuple[str, str, str] | None:
     """What tells one adapter from another; None where any number of buses can have the same."""
     if isinstance(bus, MockBus | ReplayBus):
         return None
+    if isinstance(bus, GsUsbBus):  # one process holds all channels of an adapter
+        place = f"{bus.bus}:{bus.address}" if bus.bus or bus.address else str(bus.index or 0)
+        return bus.interface, bus.serial or place, ""
     # Interfaces of python-can may tell adapters apart by an option alone, such as a serial number.
     options = json.dumps(bus.options, sort_keys=True, default=str) if isinstance(bus, PythonCanBus) else ""
     # Adapters on USB may be named by their serial number in place of a channel.

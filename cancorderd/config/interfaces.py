@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from cancorderd.config.model import OWN_SECTIONS, BusBase, PythonCanBus
 
 PYTHON_CAN_INTERFACES = (
-    *("canalystii", "cantact", "etas", "gs_usb", "iscan", "ixxat", "kvaser", "neousys", "neovi"),
+    *("canalystii", "cantact", "etas", "iscan", "ixxat", "kvaser", "neousys", "neovi"),
     *("nican", "nixnet", "pcan", "robotell", "seeedstudio", "serial", "socketcand", "systec"),
     *("udp_multicast", "usb2can", "vector", "virtual"),
 )
@@ -36,7 +36,7 @@ def refusal(interface: str) -> tuple[str, str]:
     if near := difflib.get_close_matches(interface.lower(), names, n=1):
         return what, f'Write "{near[0]}", or install the package that brings this interface to python-can.'
     own = ", ".join(f'"{name}"' for name in OWN_SECTIONS)
-    return what, f'Write {own} or an interface of python-can such as "gs_usb" or "pcan".'
+    return what, f'Write {own} or an interface of python-can such as "pcan" or "kvaser".'
 
 
 def _plugins() -> tuple[str, ...]:

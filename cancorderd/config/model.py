@@ -217,6 +217,59 @@ class SlcanBus(BusBase):
         return self
 
 
+class GsUsbBus(BusBase):
+    """A USB adapter with candleLight firmware or its kin."""
+
+    interface: Literal["gs_usb"] = Field(
+        description="A USB adapter with candleLight firmware or its kin (CANable, USB2CAN, CANnectivity)."
+    )
+    channel: int = Field(
+        default=0, ge=0, le=255, description="Channel of an adapter that has several, from 0."
+    )
+    serial: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["003A00265246501320393234"],
+        description="Serial number of the adapter: stays the same wherever it is plugged in.",
+    )
+    index: int | None = Field(
+        default=None,
+        ge=0,
+        examples=[0],
+        description="Which of several adapters, from 0 in the order of their sockets; by default the first.",
+    )
+    bus: int | None = Field(
+        default=None, ge=1, le=255, examples=[1], description="Number of the USB bus, as lsusb shows it."
+    )
+    address: int | None = Field(
+        default=None,
+        ge=1,
+        le=127,
+        examples=[5],
+        description="Address on the USB bus, as lsusb shows it; changes with each replugging.",
+    )
+    detach_kernel_driver: bool = Field(
+        default=False,
+        description="true: an adapter that the kernel has as canX is taken from it while the bus runs.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> Self:
+        chosen = [
+            key
+            for key, given in (
+                ("serial", self.serial is not None),
+                ("index", self.index is not None),
+                ("bus", self.bus is not None or self.address is not None),
+            )
+            if given
+        ]
+        if len(chosen) > 1:
+            what = f"the adapter is chosen by {' and '.join(chosen)}"
+            raise checks.mistake(what, "Keep one of them, best serial.", chosen[-1])
+        return self
+
+
 class MockBus(BusBase):
     """A simulated ECU and the tester that talks to it: no hardware."""
 
@@ -346,6 +399,7 @@ OWN_SECTIONS: dict[str, type[BusBase]] = {
     "socketcan": SocketcanBus,
     "slcan": SlcanBus,
     "toucan": ToucanBus,
+    "gs_usb": GsUsbBus,
     "mock": MockBus,
     "replay": ReplayBus,
 }
@@ -360,6 +414,7 @@ Bus = Annotated[
     Annotated[SocketcanBus, Tag("socketcan")]
     | Annotated[SlcanBus, Tag("slcan")]
     | Annotated[ToucanBus, Tag("toucan")]
+    | Annotated[GsUsbBus, Tag("gs_usb")]
     | Annotated[MockBus, Tag("mock")]
     | Annotated[ReplayBus, Tag("replay")]
     | Annotated[PythonCanBus, Tag("python-can")],

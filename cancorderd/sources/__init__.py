@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from cancorderd.sources.base import Source
 
 _MODULES = {
+    "gs_usb": "gs_usb",
     "mock": "mock",
     "replay": "replay",
     "slcan": "slcan",

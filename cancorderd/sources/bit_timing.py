@@ -15,7 +15,7 @@ _MOST_POINT_ERROR = 0.05
 
 
 class Limits(NamedTuple):
-    """The largest values that a controller takes; the smallest is 1."""
+    """The largest values that a controller takes, or the smallest."""
 
     brp: int
     tseg1: int
@@ -48,20 +48,31 @@ def usual_sample_point(bitrate: int) -> float:
     return 0.8 if bitrate > 500_000 else 0.875
 
 
-def find(clock_hz: int, bitrate: int, sample_point: float | None, limits: Limits) -> Timing | None:
+_ONES = Limits(1, 1, 1, 1)
+
+
+def find(
+    clock_hz: int,
+    bitrate: int,
+    sample_point: float | None,
+    limits: Limits,
+    least: Limits = _ONES,
+    *,
+    brp_step: int = 1,
+) -> Timing | None:
     """The timing nearest to what is asked, of several the one with the most quanta; None where none is near.
 
-    `sample_point` None: the usual one of the bitrate.
+    `sample_point` None: the usual one of the bitrate. `brp` is `least.brp` plus a multiple of `brp_step`.
     """
     wanted = sample_point or usual_sample_point(bitrate)
     best: tuple[tuple[float, float, int], Timing] | None = None
-    for brp in range(1, limits.brp + 1):
+    for brp in range(least.brp, limits.brp + 1, brp_step):
         quanta = round(clock_hz / (bitrate * brp))
-        if quanta < 3:
+        if quanta < 1 + least.tseg1 + least.tseg2:
             break
-        tseg1 = min(max(round(wanted * quanta) - 1, 1, quanta - 1 - limits.tseg2), limits.tseg1)
+        tseg1 = min(max(round(wanted * quanta) - 1, least.tseg1, quanta - 1 - limits.tseg2), limits.tseg1)
         tseg2 = quanta - 1 - tseg1
-        if not 1 <= tseg2 <= limits.tseg2:
+        if not least.tseg2 <= tseg2 <= limits.tseg2:
             continue
         timing = Timing(brp, tseg1, tseg2, min(limits.sjw, tseg2))
         # Rounded, so that what differs in the arithmetic alone counts as equal.

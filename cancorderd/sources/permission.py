@@ -8,8 +8,12 @@ import pwd
 import stat
 
 
-def remedy(path: str) -> str:
-    """One sentence for a device node that may not be opened: who may, and what to do about it."""
+def remedy(path: str, rule: str = "") -> str:
+    """One sentence for a device node that may not be opened: who may, and what to do about it.
+
+    `rule` is the udev rule to recommend, for nodes whose name changes.
+    """
+    rule = rule or f'KERNEL=="{os.path.basename(path)}", GROUP="dialout", MODE="0660"'
     user = _name(pwd.getpwuid, os.geteuid(), 0)
     try:
         status = os.stat(path)
@@ -23,7 +27,7 @@ def remedy(path: str) -> str:
         )
     return (
         f"no permission for {path} as user {user}: its group {group} may not read and write it. "
-        f'Add a udev rule such as KERNEL=="{os.path.basename(path)}", GROUP="dialout", MODE="0660".'
+        f"Add a udev rule such as {rule}"
     )
 
 

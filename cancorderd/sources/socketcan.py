@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from cancorderd.errors import AdapterAbsent, BusError, SettingsRefused
 from cancorderd.frame import BRS, ESI, EXTENDED, FD, NOTHING, Batch
 from cancorderd.sources.base import Counted
+from cancorderd.sources.error_frames import BusOffWatch, ErrorFrames
 from cancorderd.sources.mailbox import Mailbox
 
 if TYPE_CHECKING:
@@ -42,30 +43,19 @@ _EFF_MASK = 0x1FFF_FFFF
 _CANFD_BRS = 0x01
 _CANFD_ESI = 0x02
 
-_ERR_CRTL = 0x04
-_ERR_BUSOFF = 0x40
-_ERR_RESTARTED = 0x100
-_CRTL_RX_OVERFLOW = 0x01
-_CRTL_WARNING = 0x04 | 0x08
-_CRTL_PASSIVE = 0x10 | 0x20
-_CRTL_ACTIVE = 0x40
-
 _HEADER = Struct(">QIBB")
 _FD_FLAGS = [
     FD | (BRS if bits & _CANFD_BRS else 0) | (ESI if bits & _CANFD_ESI else 0) for bits in range(256)
 ]
 
 
-class Decoder:
+class Decoder(ErrorFrames):
     """What recvmmsg delivered, as packets; keeps count of what has no form on the wire."""
 
     def __init__(self) -> None:
-        self.error_frames = 0
+        super().__init__()
         self.remote_frames = 0
-        self.overflows = 0
-        """RX overflows of the controller or its driver, each at least one frame."""
         self.lost_kernel = 0
-        self.controller: str | None = None
         self._drops_seen = 0
 
     def decode(self, lengths: Sequence[int], frames: memoryview, controls: memoryview) -> Batch:
@@ -76,7 +66,7 @@ class Decoder:
         for size, (can_id, length, fd_flags, payload), control in slots:
             if can_id & (_ERR_FLAG | _RTR_FLAG):
                 if can_id & _ERR_FLAG:
-                    self._error_frame(can_id, payload)
+                    self.error_frame(can_id, payload)
                 else:
                     self.remote_frames += 1
                 continue
@@ -93,22 +83,6 @@ class Decoder:
             self.lost_kernel += (control[8] - self._drops_seen) & 0xFFFF_FFFF
             self._drops_seen = control[8]
         return Batch(b"".join(packets), len(packets)) if packets else NOTHING
-
-    def _error_frame(self, can_id: int, payload: bytes) -> None:
-        self.error_frames += 1
-        if can_id & _ERR_CRTL:
-            detail = payload[1]
-            self.overflows += detail & _CRTL_RX_OVERFLOW
-            if detail & _CRTL_PASSIVE:
-                self.controller = "error-passive"
-            elif detail & _CRTL_WARNING:
-                self.controller = "error-warning"
-            elif detail & _CRTL_ACTIVE:
-                self.controller = "error-active"
-        if can_id & _ERR_BUSOFF:
-            self.controller = "bus-off"
-        if can_id & _ERR_RESTARTED:
-            self.controller = "error-active"
 
 
 def kernel_filters(filters: Sequence[Filter]) -> bytes:
@@ -138,8 +112,6 @@ _ARPHRD_CAN = 280
 _CANFD_MTU = 72
 _RECEIVE_BUFFER = 8 << 20
 """About a second of a full 1 Mbit/s bus; the kernel counts some 800 bytes for a frame."""
-_BUS_OFF_PATIENCE_S = 1.0
-"""A controller that restarts itself (restart-ms) does so within this."""
 
 
 def open_source(section: SocketcanBus) -> SocketcanSource:
@@ -153,7 +125,7 @@ class SocketcanSource(Counted):
         super().__init__()
         self._channel = section.channel
         self._decoder = Decoder()
-        self._bus_off_since: float | None = None
+        self._bus_off = BusOffWatch()
         self._socket = _raw_socket()
         try:
             _check_interface(self._socket, section)
@@ -170,7 +142,7 @@ class SocketcanSource(Counted):
         return self._socket.fileno()
 
     def due(self, now_s: float) -> float | None:
-        return None if self._bus_off_since is None else self._bus_off_since + _BUS_OFF_PATIENCE_S - now_s
+        return self._bus_off.due(now_s)
 
     def read(self, now_s: float) -> Batch:
         try:
@@ -192,19 +164,12 @@ class SocketcanSource(Counted):
         self.lost_adapter = decoder.overflows
         self.lost_kernel = decoder.lost_kernel
         self.controller = decoder.controller
-        self._watch_bus_off(now_s)
+        if self._bus_off.expired(self.controller, now_s):
+            raise BusError(f"{self._channel} is bus-off. Check bitrate, wiring and termination.")
         return batch
 
     def close(self) -> None:
         self._socket.close()
-
-    def _watch_bus_off(self, now_s: float) -> None:
-        if self.controller != "bus-off":
-            self._bus_off_since = None
-        elif self._bus_off_since is None:
-            self._bus_off_since = now_s
-        elif now_s - self._bus_off_since >= _BUS_OFF_PATIENCE_S:
-            raise BusError(f"{self._channel} is bus-off. Check bitrate, wiring and termination.")
 
     def _prepare(self, section: SocketcanBus) -> None:
         """Options before bind, so that no frame arrives without them."""

@@ -112,10 +112,10 @@ def test_a_log_file_is_found_from_the_folder_of_the_file_that_names_it(tmp_path:
 
 
 def test_other_interfaces_go_through_python_can(tmp_path: Path) -> None:
-    text = '[bus.a]\ninterface = "gs_usb"\nchannel = 0\noptions = { index = 1 }\n'
+    text = '[bus.a]\ninterface = "pcan"\nchannel = 0\noptions = { auto_reset = true }\n'
     (bus,) = load(write(tmp_path, text)).buses
     assert isinstance(bus, PythonCanBus)
-    assert (bus.interface, bus.channel, bus.options) == ("gs_usb", 0, {"index": 1})
+    assert (bus.interface, bus.channel, bus.options) == ("pcan", 0, {"auto_reset": True})
 
 
 def test_a_file_with_a_byte_order_mark_and_windows_line_ends(said: Said) -> None:

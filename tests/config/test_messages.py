@@ -17,7 +17,10 @@ Said = Callable[..., list[str]]
 HEADS = {
     "-": "",
     "new": "[bus.a]\n",
-    **{name: f'[bus.a]\ninterface = "{name}"\n' for name in ("mock", "socketcan", "slcan", "replay", "pcan")},
+    **{
+        name: f'[bus.a]\ninterface = "{name}"\n'
+        for name in ("mock", "socketcan", "slcan", "gs_usb", "replay", "pcan")
+    },
 }
 MOCK = HEADS["mock"]
 

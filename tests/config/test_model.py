@@ -19,6 +19,7 @@ from cancorderd.config.model import (
     Configuration,
     Daemon,
     Filter,
+    GsUsbBus,
     MockBus,
     PythonCanBus,
     SocketcanBus,
@@ -97,7 +98,8 @@ def test_python_can_brings_the_interfaces_that_are_written_down() -> None:
 
 def test_interfaces_and_their_sections() -> None:
     assert section_of("socketcan") is SocketcanBus
-    assert section_of("gs_usb") is section_of("virtual") is PythonCanBus
+    assert section_of("gs_usb") is GsUsbBus
+    assert section_of("pcan") is section_of("virtual") is PythonCanBus
     assert section_of("socktcan") is section_of("") is None
 
 

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import can
 
+from cancorderd.sources import usb_devices
+from tests.adapters.fake_libusb import FakeUsb, FakeUsbAdapter
+from tests.adapters.gs_usb_adapter import frame as gs_usb_frame
 from tests.adapters.slcan_thread import SlcanAdapter
 from tests.adapters.toucan_stage import Stage, Word
+from tests.e2e.numbered import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +75,33 @@ def toucan(section: Section, folder: Path, patch: pytest.MonkeyPatch) -> Iterato
 
 
 @contextlib.contextmanager
+def gs_usb(section: Section, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    patch.setattr(usb_devices, "SYSFS", str(folder / "sysfs"))
+    usb_bus = FakeUsb(folder)
+    adapter = FakeUsbAdapter(usb_bus)
+
+    def lose() -> None:
+        adapter._overflow = True
+
+    def send(number: int) -> None:
+        if adapter.plugged:
+            adapter.receive(gs_usb_frame(0x100, number.to_bytes(8)))
+
+    try:
+        with Sender(send, 500):
+            yield Bench(
+                section("gs_usb", serial="LAB0001"),
+                refused=section("gs_usb", serial="LAB0001", channel=7),
+                absent=section("gs_usb", serial="NONE"),
+                unplug=adapter.unplug,
+                plug=adapter.plug,
+                lose=lose,
+            )
+    finally:
+        usb_bus.close()
+
+
+@contextlib.contextmanager
 def virtual(section: Section, folder: Path, _patch: pytest.MonkeyPatch) -> Iterator[Bench]:
     channel = f"test-{folder.name}"
     with can.Bus(interface="virtual", channel=channel) as sender:
@@ -96,9 +127,9 @@ def mock(section: Section, _folder: Path, _patch: pytest.MonkeyPatch) -> Iterato
     yield Bench(section("mock", speed=50, start="always"))
 
 
-BENCHES = {one.__name__: one for one in (slcan, toucan, virtual, replay, mock)}
-"""socketcan and gs_usb pass the same in the labs, where a kernel and a USB bus are."""
-PLUGGABLE = ["slcan", "toucan"]
-ABSENT = ["slcan", "toucan", "replay"]
-REFUSING = ["slcan", "toucan", "virtual", "replay"]
+BENCHES = {one.__name__: one for one in (slcan, toucan, gs_usb, virtual, replay, mock)}
+"""socketcan passes the same in the lab, where a kernel has it."""
+PLUGGABLE = ["slcan", "toucan", "gs_usb"]
+ABSENT = [*PLUGGABLE, "replay"]
+REFUSING = [*PLUGGABLE, "virtual", "replay"]
 """Of these, what the rest cannot do by their nature: they have no adapter, or one that is always there."""
