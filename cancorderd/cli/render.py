@@ -88,7 +88,7 @@ def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
         bus["name"],
         bus["state"],
         bus["interface"],
-        "-" if bus["channel"] is None else str(bus["channel"]),
+        _adapter(bus),
         "-" if bus["port"] is None else str(bus["port"]),
         f"{bus['frames']['per_second']:.0f}",
         f"{bus['load'] * 100:.0f}%",
@@ -98,6 +98,14 @@ def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
         duration(now - bus["since"]),
         why,
     )
+
+
+def _adapter(bus: dict[str, Any]) -> str:
+    """What names the adapter best: its serial number where it is chosen by that."""
+    for key in ("serial", "channel"):
+        if bus.get(key) is not None:
+            return str(bus[key])
+    return "-"
 
 
 def columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

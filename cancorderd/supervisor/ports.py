@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import socket
+import time
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,19 +34,10 @@ def listen(addresses: Sequence[str], port: int) -> list[socket.socket]:
 
     IPv6 is left out where the system has none and another address remains.
     """
-    sockets: list[socket.socket] = []
     try:
-        for address in addresses:
-            try:
-                sockets.append(_bound(address, port))
-            except OSError as error:
-                if ":" in address and error.errno == errno.EAFNOSUPPORT and len(addresses) > 1:
-                    continue
-                raise PortTaken(_why(address, port, error)) from error
-    except BaseException:
-        close(sockets)
-        raise
-    return sockets
+        return _all_bound(addresses, port)
+    except _BindError as error:
+        raise PortTaken(_why(error.address, port, error.cause)) from error.cause
 
 
 def listen_automatically(
@@ -54,14 +46,39 @@ def listen_automatically(
     """The first free port from 42420 on that is not `reserved`, and its sockets. Raises PortTaken."""
     for port in range(FIRST_AUTOMATIC, _LAST + 1):
         if port not in reserved:
-            with contextlib.suppress(PortTaken):
-                return port, listen(addresses, port)
+            with contextlib.suppress(_BindError):
+                return port, _all_bound(addresses, port)
     raise PortTaken(f"no port from {FIRST_AUTOMATIC} to {_LAST} is free. Set port.")
 
 
 def close(sockets: list[socket.socket]) -> None:
     for one in sockets:
         one.close()
+
+
+class _BindError(Exception):
+    """Which address could not be bound, and why."""
+
+    def __init__(self, address: str, cause: OSError) -> None:
+        super().__init__(address)
+        self.address = address
+        self.cause = cause
+
+
+def _all_bound(addresses: Sequence[str], port: int) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    try:
+        for address in addresses:
+            try:
+                sockets.append(_bound(address, port))
+            except OSError as error:
+                if ":" in address and error.errno == errno.EAFNOSUPPORT and len(addresses) > 1:
+                    continue
+                raise _BindError(address, error) from error
+    except BaseException:
+        close(sockets)
+        raise
+    return sockets
 
 
 def _bound(address: str, port: int) -> socket.socket:
@@ -93,7 +110,21 @@ def _why(address: str, port: int, error: OSError) -> str:
     return f"{address} port {port}: {error.strerror or error}"
 
 
+_WHO_LASTS_S = 60.0
+_known: dict[int, tuple[float, str]] = {}
+
+
 def _by_whom(port: int) -> str:
+    """As `_look_by_whom`, remembered: a taken port is tried every two seconds, and looking takes long."""
+    now_s = time.monotonic()
+    looked_s, text = _known.get(port, (-_WHO_LASTS_S, ""))
+    if now_s - looked_s >= _WHO_LASTS_S:
+        text = _look_by_whom(port)
+        _known[port] = (now_s, text)
+    return text
+
+
+def _look_by_whom(port: int) -> str:
     """Words for who listens on `port`, as far as the system tells this user."""
     import psutil  # noqa: PLC0415 - needed only here, for one message
 

@@ -18,6 +18,7 @@ def bus_status(bus: Bus) -> dict[str, Any]:
         "name": bus.name,
         "interface": section.interface,
         "channel": section.channel,
+        "serial": getattr(section, "serial", None),
         "bitrate": section.bitrate,
         "enabled": section.enabled,
         "state": bus.life.phase.value,
