@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from cancorderd.config import checks
 from cancorderd.config.section import (
     ARBITRATION_ID,
+    MILLISECONDS,
     PORT,
     RATE,
     SIZE,
@@ -172,6 +173,26 @@ class SocketcanBus(BusBase):
         examples=["can0"],
         description="Name of the network interface, as `ip link` shows it.",
     )
+    configure: bool = Field(
+        default=False,
+        description="true: the link is set up as this bus says, and brought up; needs CAP_NET_ADMIN.",
+    )
+    restart_ms: int | None = Field(
+        default=None,
+        ge=0,
+        le=60_000,
+        examples=[100],
+        json_schema_extra=MILLISECONDS,
+        description="After how many ms the kernel restarts a controller that is bus-off, 0 for never;"
+        " by default as the link has it. Needs configure = true.",
+    )
+
+    @model_validator(mode="after")
+    def _restart_needs_configure(self) -> Self:
+        if self.restart_ms is not None and not self.configure:
+            what = f"{self.restart_ms} is set, but the link is not set up by this bus"
+            raise checks.mistake(what, "Write configure = true, or remove restart_ms.", "restart_ms")
+        return self
 
 
 class SlcanBus(BusBase):

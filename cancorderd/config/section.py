@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # How a remedy names a value (`sentences`), and its unit.
 RATE: JsonDict = {"noun": "a rate", "unit": "bit/s"}
 TIME: JsonDict = {"noun": "a time", "unit": "s"}
+MILLISECONDS: JsonDict = {"noun": "a time", "unit": "ms"}
 SIZE: JsonDict = {"noun": "a size", "unit": "bytes"}
 PORT: JsonDict = {"noun": "a port", "or": "leave the key out for an automatic one"}
 ARBITRATION_ID: JsonDict = {"noun": "an arbitration id", "hex": True}

@@ -6,7 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cancorderd.sources.base import Source
+    from types import ModuleType
+
+    from cancorderd.sources.base import Source, Watch
 
 _MODULES = {
     "gs_usb": "gs_usb",
@@ -24,6 +26,18 @@ def open_source(section: Any) -> Source:
 
     Raises AdapterAbsent, SettingsRefused or BusError.
     """
-    module = importlib.import_module(f"cancorderd.sources.{_MODULES.get(section.interface, 'python_can')}")
-    source: Source = module.open_source(section)
+    source: Source = _module(section).open_source(section)
     return source
+
+
+def open_watch(section: Any) -> Watch | None:
+    """What notices that the bus of `section`, now absent, may be there; None where nothing can. Raises OSError."""
+    module = _module(section)
+    if not hasattr(module, "open_watch"):
+        return None
+    watch: Watch = module.open_watch(section)
+    return watch
+
+
+def _module(section: Any) -> ModuleType:
+    return importlib.import_module(f"cancorderd.sources.{_MODULES.get(section.interface, 'python_can')}")

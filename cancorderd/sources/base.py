@@ -64,3 +64,18 @@ class Counted:
 
     def audience(self, clients: int, now_s: float) -> None:
         pass
+
+
+class Watch(Protocol):
+    """Notices at once that an absent adapter may be there. Optional: a source's module has `open_watch` or not.
+
+    An adapter is looked for now and then anyway, so a watch may miss something or tell too much.
+    """
+
+    def fileno(self) -> int:
+        """Readable when `news` has something to tell."""
+
+    def news(self) -> bool:
+        """Takes in what has come: True where it is worth looking for the adapter."""
+
+    def close(self) -> None: ...

@@ -49,11 +49,13 @@ class BusOffWatch:
     """Gives a controller that is bus-off a while to come back. Times are monotonic seconds."""
 
     def __init__(self) -> None:
+        self.restarts_after_s = 0.0
+        """Where the kernel restarts it (restart-ms): the delay before it does."""
         self._since_s: float | None = None
 
     def due(self, now_s: float) -> float | None:
         """In how many seconds the patience ends; None while the controller is on the bus."""
-        return None if self._since_s is None else self._since_s + BUS_OFF_PATIENCE_S - now_s
+        return None if self._since_s is None else self._since_s + self._patience_s() - now_s
 
     def expired(self, controller: str | None, now_s: float) -> bool:
         """True once the controller has been bus-off for too long."""
@@ -61,4 +63,7 @@ class BusOffWatch:
             self._since_s = None
         elif self._since_s is None:
             self._since_s = now_s
-        return self._since_s is not None and now_s - self._since_s >= BUS_OFF_PATIENCE_S
+        return self._since_s is not None and now_s - self._since_s >= self._patience_s()
+
+    def _patience_s(self) -> float:
+        return self.restarts_after_s + BUS_OFF_PATIENCE_S

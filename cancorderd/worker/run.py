@@ -7,6 +7,7 @@ at most. Times are seconds on the monotonic clock.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import signal
 import socket
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from cancorderd.errors import AdapterAbsent, BusError, SettingsRefused, WorkerExit
 from cancorderd.report import Client, Counts, Ended, Notice, Report
-from cancorderd.sources import open_source
+from cancorderd.sources import open_source, open_watch
 from cancorderd.worker.server import Server
 
 if TYPE_CHECKING:
     from cancorderd.frame import Batch
-    from cancorderd.sources.base import Source
+    from cancorderd.sources.base import Source, Watch
     from cancorderd.worker.outlet import Outlet
 
 GATHER_S = 0.001
@@ -31,6 +32,8 @@ AUDIENCE_REPORT_S = 0.05
 """How soon a client that comes or goes shows in `status`."""
 LOOK_AGAIN_S = 0.25
 """How often an absent adapter is looked for."""
+WATCHED_LOOK_AGAIN_S = 1.0
+"""The same where a watch tells of its coming; for what that might miss."""
 
 
 class Worker:
@@ -43,6 +46,7 @@ class Worker:
         self._selector = selectors.DefaultSelector()
         self._server = Server(section, self._selector, self._notice)
         self._source: Source | None = None
+        self._watch: Watch | None = None
         self._readable = False
         self._stopping = False
         self._phase = "starting"
@@ -75,6 +79,7 @@ class Worker:
             status, reason = WorkerExit.CAN_ERROR, str(error)
         finally:
             self._close_source()
+            self._end_watch()
         self._report()
         for client, sock, owed in self._server.hand_over():
             self._outlet.give_client(client, sock, owed)
@@ -120,9 +125,10 @@ class Worker:
         try:
             source = open_source(self._section)
         except AdapterAbsent as error:
-            self._next_look_s = now_s + LOOK_AGAIN_S
+            self._wait(now_s)
             self._tell("waiting", str(error))
             return
+        self._end_watch()
         self._source = source
         self._last_frame_s = time.monotonic()
         descriptor = source.fileno()
@@ -130,6 +136,29 @@ class Worker:
             self._selector.register(descriptor, selectors.EVENT_READ, self._on_source)
         self._server.audience_changed = True
         self._tell("running", "")
+
+    def _wait(self, now_s: float) -> None:
+        """Settle when to look next; with a watch, also as soon as that has news."""
+        if self._watch:
+            self._next_look_s = now_s + WATCHED_LOOK_AGAIN_S
+            return
+        self._next_look_s = now_s + LOOK_AGAIN_S
+        with contextlib.suppress(OSError):
+            self._watch = open_watch(self._section)
+        if self._watch:
+            self._selector.register(self._watch.fileno(), selectors.EVENT_READ, self._on_watch)
+            # It may have come between the look and the watch.
+            self._next_look_s = now_s
+
+    def _on_watch(self, _events: int) -> None:
+        if self._watch and self._watch.news():
+            self._next_look_s = 0.0
+
+    def _end_watch(self) -> None:
+        if self._watch:
+            self._selector.unregister(self._watch.fileno())
+            self._watch.close()
+            self._watch = None
 
     def _on_source(self, _events: int) -> None:
         self._readable = True

@@ -45,3 +45,12 @@ def test_bus_off_expires_after_its_patience_only_if_it_lasts() -> None:
     assert watch.due(11.0) is None
     assert not watch.expired("bus-off", 20.0)
     assert watch.expired("bus-off", 20.0 + BUS_OFF_PATIENCE_S)
+
+
+def test_a_controller_that_the_kernel_restarts_gets_that_much_longer() -> None:
+    watch = BusOffWatch()
+    watch.restarts_after_s = 0.5
+    assert not watch.expired("bus-off", 10.0)
+    assert watch.due(10.0) == BUS_OFF_PATIENCE_S + 0.5
+    assert not watch.expired("bus-off", 10.0 + BUS_OFF_PATIENCE_S)
+    assert watch.expired("bus-off", 10.5 + BUS_OFF_PATIENCE_S)

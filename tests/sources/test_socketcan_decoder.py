@@ -8,7 +8,7 @@ import pytest
 
 from cancorderd.frame import BRS, ESI, EXTENDED, FD, Frame
 from cancorderd.report import section_from_json
-from cancorderd.sources.socketcan import CAN_FRAME, CONTROL, Decoder, kernel_filters
+from cancorderd.sources.socketcan_frames import CAN_FRAME, CONTROL, Decoder, kernel_filters
 from cancorderd.wire import PacketDecoder
 
 CLASSIC, FD_SIZE = 16, 72
