@@ -29,6 +29,7 @@ def loaded(module: str) -> set[str]:
         ("cancorderd.sources.socketcan", {"ctypes"}),
         ("cancorderd.sources.toucan", {"ctypes"}),
         ("cancorderd.sources.mock", set()),
+        ("cancorderd.sources.auto", {"serial"}),
         ("cancorderd.cli.cancorderctl", {"ssl"}),  # by http.client
     ],
 )

@@ -29,6 +29,8 @@ examples:
   cancorderctl reload --dry-run    what would a reload change?
   cancorderctl reload              put the edited file in force
   cancorderctl restart body
+  cancorderctl detect              which adapters are there, as tables for the file
+  cancorderctl detect --write usb  put those that are new into /etc/cancorder.d/usb.toml
 
 exit status: 0 done; 1 failed; 2 wrong usage; 3 status: a bus that should run does not;
 4 no permission; 7 the daemon is not running
@@ -75,7 +77,36 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", metavar="FILE", nargs="?", default="/etc/cancorder.toml")
     check.set_defaults(run=do_check)
+    _add_detect(commands)
     return made
+
+
+def _add_detect(commands: Any) -> None:
+    detect = commands.add_parser(
+        "detect", help="CAN adapters of this machine, as ready [bus.NAME] tables, without the daemon"
+    )
+    detect.add_argument(
+        "--probe",
+        metavar="PORT",
+        nargs="*",
+        help="ask the serial ports on USB, and these, whether they are slcan adapters: sends them V; "
+        "some boards restart when their port is opened",
+    )
+    detect.add_argument("--all", action="store_true", help="also python-can's interfaces without hardware")
+    detect.add_argument("--json", action="store_true", help="everything, as JSON")
+    detect.add_argument(
+        "--write", metavar="NAME", help="write what is new to NAME.toml in the folder of drop-ins"
+    )
+    detect.add_argument(
+        "--folder", metavar="PATH", default="/etc/cancorder.d", help="that folder (default: %(default)s)"
+    )
+    detect.add_argument(
+        "--config",
+        metavar="FILE",
+        default="/etc/cancorder.toml",
+        help="whose buses are known already (default: %(default)s)",
+    )
+    detect.set_defaults(run=do_detect)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -167,6 +198,12 @@ def do_check(options: argparse.Namespace) -> int:
     count = len(configuration.buses)
     print(f"{options.file}: {count} bus{'' if count == 1 else 'es'}: no mistakes.")
     return Exit.DONE
+
+
+def do_detect(options: argparse.Namespace) -> int:
+    from cancorderd.cli import detect  # noqa: PLC0415 - loads drivers' libraries
+
+    return detect.run(options)
 
 
 if __name__ == "__main__":

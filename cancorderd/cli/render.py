@@ -101,10 +101,10 @@ def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
 
 
 def _adapter(bus: dict[str, Any]) -> str:
-    """What names the adapter best: its serial number where it is chosen by that."""
-    for key in ("serial", "channel"):
-        if bus.get(key) is not None:
-            return str(bus[key])
+    """What names the adapter best: its serial number where it is chosen by that, what a bus that searches has found."""
+    for name in (bus.get("serial"), bus["channel"], bus.get("details", {}).get("found")):
+        if name is not None:
+            return str(name)
     return "-"
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cancorderd.config import checks
 from cancorderd.config.bus import BusBase
-from cancorderd.config.section import MILLISECONDS, RATE
+from cancorderd.config.section import MILLISECONDS, RATE, Listed
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 MAX_DEVICE_NAME = 15
 """Characters of a network interface's name on Linux (IFNAMSIZ less the closing zero)."""
@@ -170,3 +173,19 @@ class PythonCanBus(BusBase):
     options: Annotated[dict[str, Any], AfterValidator(checks.options)] = Field(
         default={}, examples=[{"index": 0}], description="Further arguments of can.Bus, as {name = value}."
     )
+
+
+class AutoBus(BusBase):
+    """The first adapter that works, of those that no other bus names."""
+
+    interface: Literal["auto"] = Field(
+        description="The first adapter that works: gs_usb, slcan, then CAN interfaces that are up."
+    )
+    channel: None = Field(default=None, description="Nothing: the bus finds its adapter by itself.")
+    taken: Listed[str] = Field(
+        default=(), description="Adapters that other buses name: `clashes.named_adapters`."
+    )
+
+    @classmethod
+    def key_fields(cls) -> dict[str, FieldInfo]:
+        return {key: field for key, field in super().key_fields().items() if key != "channel"}

@@ -53,7 +53,7 @@ class BusBase(Section):
     )
     interface: str = Field(
         examples=["socketcan"],
-        description="Kind of adapter: socketcan, slcan, toucan, mock, replay, or any interface of python-can.",
+        description="Kind of adapter: socketcan, slcan, toucan, mock, replay, auto, or any interface of python-can.",
     )
     channel: str | int | None = Field(
         default=None,

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from cancorderd.config.checks import overlap
-from cancorderd.config.model import GsUsbBus, MockBus, PythonCanBus, ReplayBus
+from cancorderd.config.model import AutoBus, GsUsbBus, MockBus, PythonCanBus, ReplayBus
 from cancorderd.config.problem import written
 
 if TYPE_CHECKING:
@@ -39,6 +39,20 @@ def clashes(buses: Sequence[BusBase]) -> list[Clash]:
     return found
 
 
+def named_adapters(buses: Sequence[BusBase]) -> tuple[str, ...]:
+    """Interface and channel or serial number of each adapter that an enabled bus names: a bus with interface "auto" leaves them alone.
+
+    A gs_usb bus without a serial number may mean any of them: its interface stands alone.
+    """
+    named = set()
+    for bus in buses:
+        if bus.enabled and _adapter(bus) is not None:
+            serial = getattr(bus, "serial", None)
+            which = serial if bus.interface == "gs_usb" or bus.channel is None else bus.channel
+            named.add(bus.interface if which is None else f"{bus.interface} {which}")
+    return tuple(sorted(named))
+
+
 def _between(first: BusBase, second: BusBase) -> list[Clash]:
     found = []
 
@@ -58,7 +72,7 @@ def _between(first: BusBase, second: BusBase) -> list[Clash]:
 
 def _adapter(bus: BusBase) -> tuple[str, str, str] | None:
     """What tells one adapter from another; None where any number of buses can have the same."""
-    if isinstance(bus, MockBus | ReplayBus):
+    if isinstance(bus, MockBus | ReplayBus | AutoBus):
         return None
     if isinstance(bus, GsUsbBus):  # one process holds all channels of an adapter
         place = f"{bus.bus}:{bus.address}" if bus.bus or bus.address else str(bus.index or 0)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cancorderd.config import sentences
-from cancorderd.config.clashes import clashes
+from cancorderd.config.clashes import clashes, named_adapters
 from cancorderd.config.files import File, drop_ins, read
 from cancorderd.config.interfaces import refusal, section_of
-from cancorderd.config.model import BUS_NAME, BusBase, Configuration, Daemon, MockBus, ReplayBus
+from cancorderd.config.model import BUS_NAME, AutoBus, BusBase, Configuration, Daemon, MockBus, ReplayBus
 from cancorderd.config.problem import ConfigurationError, Problem, shortened, written
 
 if TYPE_CHECKING:
@@ -86,6 +86,10 @@ class _Loading:
                 distinct.setdefault(replace(problem, remedy=""), problem)
             problems = sorted(distinct.values(), key=self._place)
             raise ConfigurationError(problems)
+        taken = named_adapters(buses)
+        buses = [
+            bus.model_copy(update={"taken": taken}) if isinstance(bus, AutoBus) else bus for bus in buses
+        ]
         return Configuration.model_validate({"daemon": daemon, "buses": buses})
 
     def _place(self, problem: Problem) -> tuple[bool, str, int]:

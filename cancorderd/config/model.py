@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from cancorderd.config.adapters import GsUsbBus, PythonCanBus, SlcanBus, SocketcanBus, ToucanBus
+from cancorderd.config.adapters import AutoBus, GsUsbBus, PythonCanBus, SlcanBus, SocketcanBus, ToucanBus
 from cancorderd.config.bus import BUS_NAME, BusBase, Filter
 from cancorderd.config.section import AbsolutePath, Listed, Section, SocketPath
 from cancorderd.config.simulated import MockBus, ReplayBus
@@ -20,6 +20,7 @@ from cancorderd.config.simulated import MockBus, ReplayBus
 __all__ = [
     "BUS_NAME",
     "OWN_SECTIONS",
+    "AutoBus",
     "Bus",
     "BusBase",
     "Configuration",
@@ -41,6 +42,7 @@ OWN_SECTIONS: dict[str, type[BusBase]] = {
     "gs_usb": GsUsbBus,
     "mock": MockBus,
     "replay": ReplayBus,
+    "auto": AutoBus,
 }
 
 
@@ -56,6 +58,7 @@ Bus = Annotated[
     | Annotated[GsUsbBus, Tag("gs_usb")]
     | Annotated[MockBus, Tag("mock")]
     | Annotated[ReplayBus, Tag("replay")]
+    | Annotated[AutoBus, Tag("auto")]
     | Annotated[PythonCanBus, Tag("python-can")],
     Discriminator(_tag),
 ]

@@ -32,6 +32,10 @@ AbsolutePath = Annotated[str, AfterValidator(checks.absolute)]
 SocketPath = Annotated[str, AfterValidator(checks.socket_path)]
 
 
+NO_KEYS = frozenset({"name", "taken"})
+"""Fields that a table does not hold: they follow from its header and from the other tables."""
+
+
 class Section(BaseModel):
     """A table of the file: no unknown keys, no conversions ("500000" is no number), never changed."""
 
@@ -40,4 +44,4 @@ class Section(BaseModel):
     @classmethod
     def key_fields(cls) -> dict[str, FieldInfo]:
         """The keys that the table may hold."""
-        return {key: field for key, field in cls.model_fields.items() if key != "name"}
+        return {key: field for key, field in cls.model_fields.items() if key not in NO_KEYS}

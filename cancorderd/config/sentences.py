@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args, get_origin
 from pydantic import ValidationError
 
 from cancorderd.config.interfaces import SECTIONS
-from cancorderd.config.model import OWN_SECTIONS, BusBase, Filter, PythonCanBus
+from cancorderd.config.model import OWN_SECTIONS, AutoBus, BusBase, Filter, PythonCanBus
 from cancorderd.config.problem import shortened, written
 
 if TYPE_CHECKING:
@@ -51,11 +51,15 @@ class Finding(NamedTuple):
 
 def findings(section: type[Section], table: Mapping[str, object]) -> list[Finding]:
     """Everything that keeps `table` from being a `section`."""
+    held_back = [key for key in table if key in section.model_fields and key not in section.key_fields()]
+    found = [Finding((key,), *unknown_key(section, key)) for key in held_back if key != "name"]
     try:
-        section.model_validate(table)
+        section.model_validate(
+            {key: value for key, value in table.items() if key == "name" or key not in held_back}
+        )
     except ValidationError as error:
-        return [_finding(section, each) for each in error.errors(include_url=False)]
-    return []
+        found += [_finding(section, each) for each in error.errors(include_url=False)]
+    return found
 
 
 def findings_anywhere(key: str, value: object) -> list[Finding]:
@@ -155,6 +159,9 @@ def _extra(field: FieldInfo) -> dict[str, object]:
 
 def unknown_key(section: type[Section], key: str) -> tuple[str, str]:
     """What is wrong with a key that a table of this section does not have, and the remedy."""
+    if section is AutoBus and key == "channel":
+        what = 'a bus with interface "auto" finds its channel by itself'
+        return what, "Remove it, or write the interface that the channel belongs to."
     if issubclass(section, BusBase):
         owners = [name for name, other in OWN_SECTIONS.items() if key in other.key_fields()]
         if owners or key in PythonCanBus.key_fields():

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cancorderd.sources.base import Source, Watch
 
 _MODULES = {
+    "auto": "auto",
     "gs_usb": "gs_usb",
     "mock": "mock",
     "replay": "replay",

@@ -51,6 +51,7 @@ class Worker:
         self._stopping = False
         self._phase = "starting"
         self._reason = ""
+        self._found: dict[str, str] = {}
         self._received = 0
         self._payload_bytes = 0
         self._next_report_s = 0.0
@@ -135,6 +136,9 @@ class Worker:
         if descriptor is not None:
             self._selector.register(descriptor, selectors.EVENT_READ, self._on_source)
         self._server.audience_changed = True
+        if found := source.details.get("found"):  # by a bus that searches
+            self._found = {"found": found}
+            self._notice("info", f"found {found}")
         self._tell("running", "")
 
     def _wait(self, now_s: float) -> None:
@@ -223,7 +227,7 @@ class Worker:
                 source.controller if source else None,
                 self._remembered.plus(counts),
                 self._server.reports(),
-                source.details if source else {},
+                source.details | self._found if source else {},
             )
         )
 

@@ -19,7 +19,7 @@ HEADS = {
     "new": "[bus.a]\n",
     **{
         name: f'[bus.a]\ninterface = "{name}"\n'
-        for name in ("mock", "socketcan", "slcan", "gs_usb", "replay", "pcan")
+        for name in ("mock", "socketcan", "slcan", "gs_usb", "replay", "pcan", "auto")
     },
 }
 MOCK = HEADS["mock"]

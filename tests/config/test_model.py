@@ -36,6 +36,7 @@ EVERY_KIND = [
     },
     {"interface": "mock", "allow": ["10.1.2.3/8", "::1"], "listen": ["::1"], "seed": 5, "watchdog": 5},
     {"interface": "replay", "file": "/x.asc", "silence_timeout": 1, "sample_point": 0.5},
+    {"interface": "auto", "filters": [{"id": 1}]},
     {"interface": "pcan", "channel": None, "options": {"a": [1, {"b": 2.5}], "c": True}},
 ]
 
