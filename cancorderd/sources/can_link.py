@@ -67,6 +67,13 @@ class Links:
         self._socket.close()
 
 
+def prepare() -> None:
+    """Load what setting a link up takes, so that it need not be waited for once the link is there."""
+    from cancorderd.sources.can_link_encoder import message_class  # noqa: PLC0415 - pyroute2 is large
+
+    message_class()
+
+
 class LinkWatch:
     """Notices at once that an interface comes, goes or changes (base.Watch)."""
 

@@ -23,7 +23,7 @@ _IFF_UP = 0x1
 
 def encode(number: int, step: Step, sequence: int) -> bytes:
     """The step for the interface with this number; the kernel answers it with an acknowledgement."""
-    message = _message_class()()
+    message = message_class()()
     message["index"] = number
     if step.up is not None:
         message["change"], message["flags"] = _IFF_UP, _IFF_UP if step.up else 0
@@ -38,7 +38,8 @@ def encode(number: int, step: Step, sequence: int) -> bytes:
     return bytes(message.data)
 
 
-def _message_class() -> Any:
+def message_class() -> Any:
+    """What pyroute2 calls a link; loads it at the first call, which takes a while."""
     if _PACKAGE not in sys.modules:
         found = importlib.util.find_spec(_PACKAGE)
         if found and found.submodule_search_locations:

@@ -49,6 +49,8 @@ def open_source(section: SocketcanBus) -> SocketcanSource:
 
 
 def open_watch(section: SocketcanBus) -> can_link.LinkWatch:
+    if section.configure:
+        can_link.prepare()
     return can_link.LinkWatch(section.channel)
 
 
