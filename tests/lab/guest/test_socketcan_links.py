@@ -160,13 +160,15 @@ def test_a_controller_gets_bitrate_and_listen_only(tmp_path: Path, links: Links)
             assert links.read(name).number == link.number
 
             daemon.write(bus(name, "configure = true", "bitrate = 83_333"))
-            daemon.ctl("reload")
+            reloaded = daemon.ctl("reload")
+            assert reloaded.returncode == 0, reloaded.stderr
             reason = daemon.wait_state("body", "failed")["reason"]
             assert f"{name} does not take bitrate = 83333 (" in reason
             assert "It takes 10000, 20000, 50000, 100000, 125000, 250000, 500000, 800000, 1000000." in reason
 
             daemon.write(bus(name, "configure = true", "fd = true"))
-            daemon.ctl("reload")
+            reloaded = daemon.ctl("reload")
+            assert reloaded.returncode == 0, reloaded.stderr
             poll(lambda: "fd = true" in daemon.wait_state("body", "failed")["reason"], what="FD is refused")
         assert not links.read(name).up
 

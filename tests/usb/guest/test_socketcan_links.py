@@ -119,7 +119,8 @@ def test_a_controller_gets_every_setting_of_its_bus(
         watch.close()
 
         daemon.write(bus(name, "configure = true", "fd = true", "data_bitrate = 2_000_000"))
-        daemon.ctl("reload")
+        reloaded = daemon.ctl("reload")
+        assert reloaded.returncode == 0, reloaded.stderr
         reason = daemon.wait_state("body", "failed")["reason"]
         assert f"{name} does not take fd = true and data_bitrate = 2000000 (" in reason
 
