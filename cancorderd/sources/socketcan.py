@@ -137,7 +137,8 @@ class SocketcanSource(Counted):
         overruns = max(link.overruns - self._first.overruns, self._decoder.overflows)
         self.lost_adapter = overruns + link.dropped - self._first.dropped
         self._bus_off.restarts_after_s = (link.restart_ms or 0) / 1000
-        self.details = details(link, self._section)
+        # The same keys each time: what decides on them cannot change while the link is up.
+        self.details.update(details(link, self._section))
 
     def _prepare(self, section: SocketcanBus) -> None:
         """Options before bind, so that no frame arrives without them."""
