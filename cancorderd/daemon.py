@@ -7,65 +7,58 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
 import resource
 import signal
-import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from cancorderd.config.load import ConfigurationError, load
 from cancorderd.control.server import ControlServer, SocketInUse, listening_socket
+from cancorderd.service import systemd
+from cancorderd.service.status_line import status_line
+from cancorderd.service.stored_ports import StoredPorts
 from cancorderd.supervisor.announce import Announcer
 from cancorderd.supervisor.changes import Kind
 from cancorderd.supervisor.events import EventLog
-from cancorderd.supervisor.manager import Manager
+from cancorderd.supervisor.manager import HEARTBEAT_CHECK_S, Manager
+from cancorderd.supervisor.status import bus_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from cancorderd.config.model import Configuration
+    from cancorderd.service.log import SummedUp
     from cancorderd.supervisor.bus import Bus
 
 log = logging.getLogger("cancorderd")
 
 _DESCRIPTORS = 65536
 """Of this process and of each worker, which inherits the limit."""
-
-
-class PlainFormatter(logging.Formatter):
-    """Time, level, bus where there is one, message; one line each."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        bus = getattr(record, "bus", None)
-        message = super().format(record)
-        place = f"{bus}: " if bus else ""
-        return f"{self.formatTime(record)} {record.levelname.lower():7} {place}{message}"
-
-
-def set_up_logging(level: str) -> None:
-    """Plain lines on standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PlainFormatter())
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)
-    log.setLevel(level.upper())
+_EXTEND_EVERY_S = 1.0
+_STATUS_DELAY_S = 0.1
+"""Changes within this time make one message to the service manager."""
 
 
 class Daemon:
     """One configuration in force, until it is told to end."""
 
-    def __init__(self, configuration: Configuration, path: str | None) -> None:
+    def __init__(self, configuration: Configuration, path: str | None, output: SummedUp) -> None:
         self._path = path
+        self._output = output
         self._events = EventLog()
         self._announcer = Announcer()
-        self.manager = Manager(configuration, path, self._on_bus)
+        self._service, descriptors = systemd.connect(os.environ)
+        self._ports = StoredPorts(self._service, descriptors)
+        self.manager = Manager(configuration, path, self._on_bus, self._ports)
         self._control = ControlServer(self.manager, self._events, self.reload)
         self._reloading = asyncio.Lock()
         self._end = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._status_due: asyncio.TimerHandle | None = None
 
     async def run(self, ready: Callable[[Manager], None]) -> None:
         """Serve until SIGTERM. Calls `ready` once the configuration is in force.
@@ -74,24 +67,30 @@ class Daemon:
         """
         control_socket = listening_socket(self.manager.configuration.daemon.control_socket)
         self._take_signals()
-        logging.getLogger().addHandler(self._events)
-        self.manager.start()
-        await self._control.start(control_socket)
-        watch = asyncio.create_task(self.manager.watch_heartbeats())
+        self._output.add(self._events)
+        async with self._taking_time():
+            self.manager.start()
+            await self._control.start(control_socket)
+        every_s = self._service.check_every_s(HEARTBEAT_CHECK_S)
+        watch = asyncio.create_task(self.manager.watch_heartbeats(self._checked, every_s))
         announce = asyncio.create_task(self._announcer.run())
         gc.freeze()  # what start-up made stays: it need not be looked through again
+        self._service.ready(self._status_line())
         ready(self.manager)
         try:
             await self._until_told(watch, announce)
         finally:
             log.info("stopping")
+            self._service.stopping()
+            self._ports.end()
             announce.cancel()
             watch.cancel()
             with contextlib.suppress(OSError):
                 os.unlink(control_socket.getsockname())
-            await asyncio.gather(
-                self.manager.stop(), self._control.stop(), announce, watch, return_exceptions=True
-            )
+            async with self._taking_time():
+                await asyncio.gather(
+                    self.manager.stop(), self._control.stop(), announce, watch, return_exceptions=True
+                )
             control_socket.close()
 
     async def reload(self, dry_run: bool) -> dict[str, Any]:
@@ -99,27 +98,66 @@ class Daemon:
         if self._path is None:
             return {"problems": ["The demo has no file to reload. Run cancorderd -c FILE instead."]}
         async with self._reloading:
-            try:
-                configuration = await asyncio.to_thread(load, self._path)
-            except ConfigurationError as error:
-                problems = [str(one) for one in error.problems]
-                if not dry_run:
-                    log.warning("reload refused, nothing was changed:\n%s", "\n".join(problems))
-                return {"problems": problems}
-            notes = [
-                f"daemon.{key} takes effect when the daemon is restarted"
-                for key in self.manager.needs_restart(configuration)
-            ]
             if dry_run:
-                changes = self.manager.planned(configuration)
-            else:
-                log.setLevel(configuration.daemon.log_level.upper())
-                changes = await self.manager.reload(configuration)
-                differing = [one for one in changes if one.kind != Kind.UNCHANGED]
-                log.info(
-                    "reloaded: %s", ", ".join(f"{one.bus} {one.kind}" for one in differing) or "no change"
-                )
-            return {"changes": [one._asdict() for one in changes], "notes": notes}
+                return await self._reload(dry_run)
+            self._service.reloading()
+            try:
+                async with self._taking_time():
+                    return await self._reload(dry_run)
+            finally:
+                self._service.ready(self._status_line())
+
+    async def _reload(self, dry_run: bool) -> dict[str, Any]:
+        assert self._path is not None  # noqa: S101 - `reload` has seen to it
+        try:
+            configuration = await asyncio.to_thread(load, self._path)
+        except ConfigurationError as error:
+            problems = [str(one) for one in error.problems]
+            if not dry_run:
+                log.warning("reload refused, nothing was changed:\n%s", "\n".join(problems))
+            return {"problems": problems}
+        notes = [
+            f"daemon.{key} takes effect when the daemon is restarted"
+            for key in self.manager.needs_restart(configuration)
+        ]
+        if dry_run:
+            changes = self.manager.planned(configuration)
+        else:
+            log.setLevel(configuration.daemon.log_level.upper())
+            changes = await self.manager.reload(configuration)
+            differing = [one for one in changes if one.kind != Kind.UNCHANGED]
+            log.info("reloaded: %s", ", ".join(f"{one.bus} {one.kind}" for one in differing) or "no change")
+        return {"changes": [one._asdict() for one in changes], "notes": notes}
+
+    @contextlib.asynccontextmanager
+    async def _taking_time(self) -> AsyncIterator[None]:
+        """While this lasts, the service manager hears that it is not stuck."""
+
+        async def extend() -> None:
+            while True:
+                await asyncio.sleep(_EXTEND_EVERY_S)
+                self._service.extend(time.monotonic() - begin_s)
+
+        begin_s = time.monotonic()
+        self._service.extend(0.0)
+        extending = asyncio.create_task(extend())
+        try:
+            yield
+        finally:
+            extending.cancel()
+
+    def _checked(self, now_s: float) -> None:
+        """Every worker was looked after, and this loop turns: the proof that the watchdog wants."""
+        self._service.alive(now_s)
+        self._output.tick(now_s)
+
+    def _status_line(self) -> str:
+        return status_line([bus_status(bus) for bus in self.manager.buses.values()])
+
+    def _tell_status(self) -> None:
+        self._status_due = None
+        if not self._end.is_set():
+            self._service.status(self._status_line())
 
     async def _until_told(self, *tasks: asyncio.Task[None]) -> None:
         """Wait for SIGTERM, or for a task of ours that ends although it never should: that is a bug."""
@@ -145,9 +183,13 @@ class Daemon:
             self._announcer.announce(bus.section, bus.port)
         else:
             self._announcer.withdraw(bus.name)
+        if self._status_due is None:
+            self._status_due = asyncio.get_running_loop().call_later(_STATUS_DELAY_S, self._tell_status)
 
 
-def run(configuration: Configuration, path: str | None, ready: Callable[[Manager], None]) -> str | None:
+def run(
+    configuration: Configuration, path: str | None, output: SummedUp, ready: Callable[[Manager], None]
+) -> str | None:
     """Run the daemon; returns None after SIGTERM, or why it could not start."""
     # A client is a descriptor, and the usual soft limit of 1,024 is made for programs that use select().
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -155,8 +197,10 @@ def run(configuration: Configuration, path: str | None, ready: Callable[[Manager
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
 
     async def live() -> None:
-        await Daemon(configuration, path).run(ready)
+        await Daemon(configuration, path, output).run(ready)
 
+    # A watchdog's SIGABRT is rare; a trace of what it met is worth having.
+    faulthandler.enable()
     try:
         asyncio.run(live())
     except SocketInUse as error:

@@ -11,6 +11,7 @@ import cancorderd
 from cancorderd import daemon
 from cancorderd.config.load import ConfigurationError, demo, load
 from cancorderd.control.protocol import Exit, demo_folder
+from cancorderd.service import log
 
 if TYPE_CHECKING:
     from cancorderd.config.model import Configuration
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         return run_demo()
     configuration = read(options.config)
     if configuration is None:
-        return Exit.FAILED
+        return Exit.FAILED if options.check else Exit.MISTAKES
     if options.check:
         print(f"{options.config}: {described(configuration)}: no mistakes.")
         return Exit.DONE
@@ -71,12 +72,12 @@ def described(configuration: Configuration) -> str:
 
 
 def run(configuration: Configuration, path: str | None, ready: object) -> int:
-    daemon.set_up_logging(configuration.daemon.log_level)
+    output = log.set_up(configuration.daemon.log_level)
     if not configuration.buses:
         daemon.log.warning(
             "%s has no [bus.NAME] table: nothing to serve until one is added and reloaded", path
         )
-    failure = daemon.run(configuration, path, ready)  # type: ignore[arg-type]
+    failure = daemon.run(configuration, path, output, ready)  # type: ignore[arg-type]
     if failure:
         print(failure, file=sys.stderr)
         return Exit.FAILED

@@ -27,6 +27,8 @@ class Exit(enum.IntEnum):
     NO_PERMISSION = 4
     NOT_RUNNING = 7
     """The daemon is not running."""
+    MISTAKES = 78
+    """Of `cancorderd` alone, EX_CONFIG: it has not started, for its configuration has mistakes. systemd does not try again."""
 
 
 GOOD_STATES = frozenset({"running", "disabled", "stopped"})

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("cancorderd.bus")
 
 _SIGNALS = {Action.TERMINATE: signal.SIGTERM, Action.ABORT: signal.SIGABRT, Action.KILL: signal.SIGKILL}
+_LOUDNESS = {
+    Phase.STARTING: logging.DEBUG,
+    Phase.WAITING: logging.WARNING,
+    Phase.BACKOFF: logging.WARNING,
+    Phase.FAILED: logging.WARNING,
+}
+"""How loud a change is told, where it is not plain information. What repeats itself, the log sums up."""
 _ALIVE = (Phase.STARTING, Phase.WAITING, Phase.RUNNING)
 
 
@@ -42,11 +49,13 @@ class Bus:
         section: BusBase,
         choose_port: Callable[[Bus], tuple[int, list[socket.socket]]],
         changed: Callable[[Bus], None],
+        release: Callable[[str, list[socket.socket]], None],
         policy: Policy | None = None,
     ) -> None:
         self.section = section
         self._choose_port = choose_port
         self._changed = changed
+        self._release = release
         self._policy = policy or Policy()
         self.life = Life(phase=Phase.STOPPED if section.enabled else Phase.DISABLED)
         self.since = time.time()
@@ -62,7 +71,6 @@ class Bus:
         self._worker: WorkerProcess | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ended_reason = ""
-        self._complaint: tuple[Phase, str] | None = None
 
     @property
     def name(self) -> str:
@@ -123,20 +131,8 @@ class Bus:
         failing = now in (Phase.BACKOFF, Phase.FAILED)
         if failing and reason:
             self.last_error = reason
-        log.log(
-            self._level(now, reason), "%s%s", now, f": {reason}" if reason else "", extra={"bus": self.name}
-        )
-
-    def _level(self, now: Phase, reason: str) -> int:
-        """How loud a change is: what repeats itself until the bus runs again is told once."""
-        if now == Phase.STARTING:
-            return logging.DEBUG
-        if now not in (Phase.BACKOFF, Phase.FAILED, Phase.WAITING):
-            self._complaint = None
-            return logging.INFO
-        repeated = self._complaint == (now, reason)
-        self._complaint = (now, reason)
-        return logging.DEBUG if repeated else logging.WARNING
+        text = f"{now}: {reason}" if reason else now.value
+        log.log(_LOUDNESS.get(now, logging.INFO), "%s", text, extra={"bus": self.name, "state": now.value})
 
     def _do(self, action: Step) -> None:
         match action:
@@ -199,7 +195,8 @@ class Bus:
                 sock = socket.socket(fileno=received.descriptors[0])
                 self.held.append(HeldClient(client, sock, received.payload))
             case Notice(level, text):
-                log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text, extra={"bus": self.name})
+                number = logging.getLevelNamesMapping()[level.upper()]
+                log.log(number, "%s", text, extra={"bus": self.name, "state": self.life.phase.value})
             case Ended(reason):
                 self._ended_reason = reason
 
@@ -230,8 +227,8 @@ class Bus:
                 self.handle(Event.CRASHED, f"the worker ended with status {status}; its trace is in the log")
 
     def _close_port(self) -> None:
-        ports.close(self._listeners)
-        self._listeners = []
+        listeners, self._listeners = self._listeners, []
+        self._release(self.name, listeners)
         for one in self.clients_between:
             one.close()
         self.held, self._lent = [], []

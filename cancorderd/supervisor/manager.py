@@ -13,7 +13,7 @@ from cancorderd.supervisor import ports
 from cancorderd.supervisor.bus import Bus
 from cancorderd.supervisor.changes import Change, Kind, changes
 from cancorderd.supervisor.machine import Event, Phase
-from cancorderd.supervisor.ports import PortMemory
+from cancorderd.supervisor.ports import PortKeeper, PortMemory
 from cancorderd.supervisor.status import bus_status
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cancorderd")
 
-_HEARTBEAT_CHECK_S = 1.0
+HEARTBEAT_CHECK_S = 1.0
 _SETTLED_WITHIN_S = 10.0
 _UNSETTLED = (Phase.STARTING, Phase.STOPPING)
 
@@ -37,11 +37,16 @@ class Manager:
     """Every bus by name. `bus_changed` hears of each change of a bus."""
 
     def __init__(
-        self, configuration: Configuration, path: str | None, bus_changed: Callable[[Bus], None]
+        self,
+        configuration: Configuration,
+        path: str | None,
+        bus_changed: Callable[[Bus], None],
+        keeper: PortKeeper | None = None,
     ) -> None:
         self.configuration = configuration
         self.path = path
         self._bus_changed = bus_changed
+        self._keeper = keeper or PortKeeper()
         self._memory = PortMemory(configuration.daemon.state_dir)
         self._started = time.monotonic()
         self.buses: dict[str, Bus] = {}
@@ -49,17 +54,27 @@ class Manager:
         self._moved = asyncio.Event()
 
     def start(self) -> None:
-        """Start every enabled bus."""
+        """Start every enabled bus; on return, every port that can be had is open."""
+        fixed = {one.port for one in self.configuration.buses if one.port}
+        wishes = {}
+        for section in self.configuration.buses:
+            if section.enabled:
+                wanted = section.port or self._remembered_port(section, fixed)
+                wishes[section.name] = (section.listen, wanted)
+        self._keeper.settle(wishes)
         for section in self.configuration.buses:
             self._add(section)
 
-    async def watch_heartbeats(self) -> None:
-        """Look after the workers for ever."""
+    async def watch_heartbeats(
+        self, checked: Callable[[float], None] = lambda _now_s: None, every_s: float = HEARTBEAT_CHECK_S
+    ) -> None:
+        """Look after the workers for ever. `checked` hears the time after each round over all of them."""
         while True:
-            await asyncio.sleep(_HEARTBEAT_CHECK_S)
+            await asyncio.sleep(every_s)
             now_s = time.monotonic()
             for bus in self.buses.values():
                 bus.check_heartbeat(now_s)
+            checked(now_s)
 
     def planned(self, configuration: Configuration) -> list[Change]:
         """What `reload` with this configuration would change."""
@@ -129,7 +144,7 @@ class Manager:
         }
 
     def _add(self, section: BusBase) -> None:
-        bus = Bus(section, self._choose_port, self._on_change)
+        bus = Bus(section, self._choose_port, self._on_change, self._keeper.release)
         self.buses[bus.name] = bus
         if section.enabled:
             bus.handle(Event.START)
@@ -150,16 +165,22 @@ class Manager:
     def _choose_port(self, bus: Bus) -> tuple[int, list[socket.socket]]:
         """The port that the bus is set to, had before, or may have from now on, and its sockets."""
         section = bus.section
-        wanted = section.port or self._memory.get(bus.name)
         taken = {one.section.port for one in self.buses.values() if one.section.port}
-        if wanted is None or (section.port is None and wanted in taken):
+        wanted = section.port or self._remembered_port(section, taken)
+        if wanted is None:
             reserved = taken | self._memory.others(bus.name)
             port, sockets = ports.listen_automatically(section.listen, reserved)
+            self._keeper.keep(bus.name, sockets)
         else:
-            port, sockets = wanted, ports.listen(section.listen, wanted)
+            port, sockets = wanted, self._keeper.listen(bus.name, section.listen, wanted)
         if section.port is None and (problem := self._memory.remember(bus.name, port)):
             log.warning("%s", problem)
         return port, sockets
+
+    def _remembered_port(self, section: BusBase, taken: set[int]) -> int | None:
+        """What a bus without `port` had before, or what waits for it; None where another bus is set to that."""
+        wanted = self._keeper.port_of(section.name, section.listen) or self._memory.get(section.name)
+        return None if wanted in taken else wanted
 
     def _on_change(self, bus: Bus) -> None:
         self._leaving = [one for one in self._leaving if one.life.phase in _UNSETTLED]

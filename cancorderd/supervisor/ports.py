@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 FIRST_AUTOMATIC = 42420
 _LAST = 65535
-_QUEUE = 64
-"""Clients that may connect while a worker restarts."""
+_QUEUE = 512
+"""Clients that may connect while a worker or, under systemd, the daemon restarts: more than come in that time."""
 
 
 class PortTaken(Exception):
@@ -79,6 +79,31 @@ def _all_bound(addresses: Sequence[str], port: int) -> list[socket.socket]:
         close(sockets)
         raise
     return sockets
+
+
+class PortKeeper:
+    """Where the buses' listening sockets come from and go to. This one just opens and closes them.
+
+    `service.stored_ports` has one that lets a service manager keep them while the daemon restarts.
+    """
+
+    def settle(self, wishes: Mapping[str, tuple[Sequence[str], int | None]]) -> None:
+        """Called once, before any bus starts, with the `listen` and port of each: None where any will do."""
+
+    def port_of(self, bus: str, listen: Sequence[str]) -> int | None:  # noqa: ARG002
+        """The port of sockets that wait for this bus, for one that has no port of its own."""
+        return None
+
+    def listen(self, bus: str, listen_on: Sequence[str], port: int) -> list[socket.socket]:  # noqa: ARG002
+        """Sockets on this port for every address. Raises PortTaken."""
+        return listen(listen_on, port)
+
+    def keep(self, bus: str, sockets: Sequence[socket.socket]) -> None:
+        """Hear of sockets that were bound for a bus without `listen`."""
+
+    def release(self, bus: str, sockets: list[socket.socket]) -> None:  # noqa: ARG002
+        """Close a bus's sockets: it stops, goes, or moves to another port."""
+        close(sockets)
 
 
 def _bound(address: str, port: int) -> socket.socket:

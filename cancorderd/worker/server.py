@@ -6,6 +6,7 @@ Non-blocking throughout: a client that does not read costs its own backlog and n
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import selectors
 import socket
@@ -157,7 +158,13 @@ class Server:
                 sock, peer = listener.accept()
             except BlockingIOError:
                 return
-            except OSError as error:  # gone before it was accepted, or no descriptors left
+            except OSError as error:
+                if error.errno == errno.EINVAL:  # the supervisor has shut it down: the bus moves or stops
+                    self._selector.unregister(listener)
+                    self._listeners.remove(listener)
+                    listener.close()
+                    return
+                # gone before it was accepted, or no descriptors left
                 self._notice("warning", f"a client could not be accepted: {error.strerror}")
                 return
             address = _printable(peer)

@@ -1,0 +1,1 @@
+"""Under a service manager: what it is told, the sockets that it keeps, and the log."""
