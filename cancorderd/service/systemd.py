@@ -110,7 +110,10 @@ def connect(environment: Mapping[str, str]) -> tuple[ServiceManager, list[tuple[
         return ServiceManager(), []
 
     def send(text: str, descriptors: Sequence[int]) -> None:
-        daemon.notify(text, fds=list(descriptors) or None)
+        if descriptors:
+            daemon.notify(text, fds=list(descriptors))
+        else:
+            daemon.notify(text)
 
     interval_s = rhythm.watchdog_interval_s(environment, os.getpid())
     watchdog = rhythm.Watchdog(interval_s, usual_check_s=1.0) if interval_s else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.guest import interfaces
+from tests.lab.guest import interfaces, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,3 +31,9 @@ def vcans() -> Iterator[list[str]]:
         for name in names:
             stack.enter_context(interfaces.vcan(name))
         yield names
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """The service, as the package installs it; not started."""
+    service.install()

@@ -1,0 +1,127 @@
+"""Inside the unit's sandbox: everything that the daemon is for works, and little else."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.adapters.terminal import Terminal
+from tests.harness import Client, poll
+from tests.lab.guest import avahi
+from tests.lab.guest.interfaces import network
+from tests.lab.guest.numbered import Traffic
+from tests.lab.guest.service import UNIT, UNITS, Service, drop_in, run, systemctl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ADAPTER = Path("/run/lab-adapter")
+BUSES = f"""
+[bus.powertrain]
+interface = "socketcan"
+channel = "vcan0"
+[bus.body]
+interface = "slcan"
+channel = "{ADAPTER}"
+"""
+OPEN = Path("/srv/open")
+"""A folder that every user may write, so that nothing but the sandbox protects it."""
+FORBIDDEN = [f"{one}/lab" for one in ("/etc", "/usr", "/var/lib", "/var/tmp/..", "/home", "/root", "/boot", "/run", OPEN, "/dev/shm/..")]  # fmt: skip
+TRIED = Path("/var/lib/cancorder/tried")
+
+
+@contextlib.contextmanager
+def started_with(command: str) -> Iterator[None]:
+    """The unit, with this shell command run in its sandbox once it is up."""
+    script = Path("/usr/local/bin/lab-probe")
+    script.write_text(f"#!/bin/sh\n{command}\n")
+    script.chmod(0o755)
+    folder = UNITS / f"{UNIT}.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / "lab-probe.conf"
+    probe.write_text(f"[Service]\nExecStartPost={script}\n")
+    systemctl("daemon-reload")
+    try:
+        with Service('[bus.mock]\ninterface = "mock"\n'):
+            yield
+    finally:
+        probe.unlink()
+        TRIED.unlink(missing_ok=True)
+        systemctl("daemon-reload")
+
+
+def exposure() -> float:
+    text = run("systemd-analyze", "security", "--no-pager", UNIT).stdout
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", text)
+    assert found, text
+    return float(found[1])
+
+
+def test_vcan_terminal_and_zeroconf_work(installed: None, vcan0: str) -> None:
+    with network("lan0", "192.168.77.1/24", "fd00:77::1/64"), Terminal(ADAPTER) as adapter:
+        device = os.path.realpath(ADAPTER)
+        os.chown(device, -1, grp.getgrnam("dialout").gr_gid)
+        os.chmod(device, 0o660)
+        with Service(BUSES) as service:
+            ports = {name: service.wait_state(name, "running")["port"] for name in ("powertrain", "body")}
+            with Traffic(vcan0), Client(ports["powertrain"]) as one, Client(ports["body"], host="::1") as two:
+                one.wait_frames(10)
+                poll(lambda: len(service.buses()["body"]["clients"]) == 1, what="the second is there")
+                adapter.write(b"t1232AABB\r")
+                assert two.wait_frames(1)[0].data == b"\xaa\xbb"
+            poll(
+                lambda: {one.port for one in avahi.browse()} == set(ports.values()), what="both are announced"
+            )
+            assert "Traceback" not in service.journal()
+
+
+def test_figure_of_systemd_analyze(installed: None) -> None:
+    assert exposure() <= 2.0
+    with drop_in("configure-links.conf"):
+        assert exposure() <= 2.3
+
+
+def test_nothing_can_be_written_but_its_own_folders(installed: None) -> None:
+    OPEN.mkdir(exist_ok=True)
+    OPEN.chmod(0o777)
+    own = ["/run/cancorder/lab", "/var/lib/cancorder/lab", "/tmp/lab"]
+    tries = " ".join([*FORBIDDEN, *own])
+    with started_with(
+        f"for file in {tries}; do (echo >$file) 2>/dev/null && echo $file; done >{TRIED}; true"
+    ):
+        assert TRIED.read_text().split() == own
+    assert not Path("/tmp/lab").exists(), "its own /tmp"
+
+
+@pytest.mark.parametrize(
+    ("what", "answer"),
+    [
+        ("import ctypes; print(ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 3)())", "3"),
+        ("import usb.backend.libusb1 as one; print(one.get_backend() is not None)", "True"),
+        ("import psutil; print(psutil.Process().pid > 0)", "True"),
+        ("import can; print(can.Bus(interface='virtual').shutdown())", "None"),
+        ("import zeroconf, ifaddr; print(len(list(ifaddr.get_adapters())) > 0)", "True"),
+        ("import serial.tools.list_ports as one; print(isinstance(one.comports(), list))", "True"),
+        ("import mmap; print(mmap.mmap(-1, 4096, prot=7))", "PermissionError: [Errno 1] Operation not permitted"),
+        ("import socket; print(socket.socket(socket.AF_PACKET))", "Address family not supported"),
+        ("import os; print(os.listdir('/proc/1'))", "No such file or directory"),
+        ("import os; print(os.unshare)", "AttributeError"),
+    ],
+)  # fmt: skip
+def test_libraries_work_and_tricks_do_not(installed: None, what: str, answer: str) -> None:
+    with started_with(f'/opt/venv/bin/python -c "{what}" >{TRIED} 2>&1; true'):
+        assert answer in TRIED.read_text()
+
+
+def test_links_can_be_configured_with_the_drop_in_alone(installed: None, vcan0: str) -> None:
+    command = f"ip link set {vcan0} down >{TRIED} 2>&1 && echo done >{TRIED}; true"
+    with started_with(command):
+        assert "not permitted" in TRIED.read_text()
+    with drop_in("configure-links.conf"), started_with(command):
+        assert TRIED.read_text() == "done\n"
