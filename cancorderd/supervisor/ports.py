@@ -157,7 +157,7 @@ def _look_by_whom(port: int) -> str:
         for one in psutil.net_connections("tcp"):
             if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid:
                 return f" by {psutil.Process(one.pid).name()} (process {one.pid})"
-    except psutil.Error:
+    except (psutil.Error, OSError):  # a sandbox may hide /proc/net
         pass
     return " by another program"
 
