@@ -18,7 +18,7 @@ _cancorderctl() {
         esac
     done
     case $command in
-    '') options='--help --socket --version status clients events reload start stop restart check' ;;
+    '') options='--help --socket --version status clients events reload start stop restart check detect' ;;
     status) options='--help --json' ;;
     clients) options='--help --json' ;;
     events) options='--follow --help --json' ;;
@@ -27,6 +27,7 @@ _cancorderctl() {
     stop) options='--help' ;;
     restart) options='--help' ;;
     check) options='--help' ;;
+    detect) options='--all --config --folder --help --json --probe --write' ;;
     esac
     case $command in
     status | clients | events | start | stop | restart) operands=buses ;;

@@ -30,12 +30,14 @@ MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux201
 FILES = {
     "etc/cancorder.toml": "etc/cancorder.toml",
     "packaging/systemd/cancorderd.service": "lib/systemd/system/cancorderd.service",
-    "packaging/systemd/sysusers.d/cancorderd.conf": "usr/lib/sysusers.d/cancorderd.conf",
-    "packaging/systemd/tmpfiles.d/cancorderd.conf": "usr/lib/tmpfiles.d/cancorderd.conf",
+    "packaging/systemd/cancorderd.sysusers": "usr/lib/sysusers.d/cancorderd.conf",
+    "packaging/systemd/cancorderd.tmpfiles": "usr/lib/tmpfiles.d/cancorderd.conf",
     "packaging/udev/60-cancorderd.rules": "lib/udev/rules.d/60-cancorderd.rules",
     "packaging/completion/cancorderctl.bash": "usr/share/bash-completion/completions/cancorderctl",
     "packaging/debian/lintian-overrides": "usr/share/lintian/overrides/cancorderd",
 }
+EXAMPLES = ("packaging/systemd/*.example", "packaging/systemd/drop-ins/*.conf")
+"""For the administrator to copy; what they are for stands in them."""
 COMPLETED = ("cancorderd",)
 """Commands whose completion is in cancorderctl's file, too."""
 SCRIPTS = ("postinst", "prerm", "postrm")
@@ -159,6 +161,8 @@ def fill(stage: Path, version: str, epoch: int) -> None:
     for page in sorted(ROOT.glob("packaging/man/*.[158]")):
         put(stage / f"usr/share/man/man{page.suffix[1:]}/{page.name}.gz", packed(page.read_bytes()))
     documents = stage / "usr/share/doc/cancorderd"
+    for path in (path for pattern in EXAMPLES for path in ROOT.glob(pattern)):
+        put(documents / "examples" / path.name, path.read_bytes())
     changes = texts.changelog((ROOT / "CHANGELOG.md").read_text(), version, maintainer(), epoch)
     put(documents / "changelog.gz", packed(changes.encode()))
     rights = texts.copyright_file((ROOT / "LICENSE").read_text(), stage / PRIVATE)
