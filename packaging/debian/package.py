@@ -34,7 +34,6 @@ FILES = {
     "packaging/systemd/cancorderd.tmpfiles": "usr/lib/tmpfiles.d/cancorderd.conf",
     "packaging/udev/60-cancorderd.rules": "lib/udev/rules.d/60-cancorderd.rules",
     "packaging/completion/cancorderctl.bash": "usr/share/bash-completion/completions/cancorderctl",
-    "packaging/debian/lintian-overrides": "usr/share/lintian/overrides/cancorderd",
 }
 EXAMPLES = ("packaging/systemd/*.example", "packaging/systemd/drop-ins/*.conf")
 """For the administrator to copy; what they are for stands in them."""
