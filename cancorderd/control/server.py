@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import grp
+import inspect
 import json
 import os
 import socket
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     from cancorderd.supervisor.manager import Manager
 
 _VERBS = {"start": Event.START, "stop": Event.STOP, "restart": Event.RESTART}
-_SHUTDOWN_S = 0.5
+_SHUTDOWN = {"shutdown_timeout": 0.5}
+"""Seconds for answers that are under way at the end."""
+_RUNNER_SHUTS_DOWN = "shutdown_timeout" in inspect.signature(web.BaseRunner).parameters
+"""Since aiohttp 3.9 that is the runner's business; before, as in Debian 12, the site's."""
 _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1
 """macOS: getsockopt(2) answers a struct xucred (sys/ucred.h): version, then the user."""
 
@@ -97,11 +101,13 @@ class ControlServer:
         app.router.add_get(protocol.EVENTS, self._stream_events)
         app.router.add_post(protocol.RELOAD, self._reload_asked)
         app.router.add_post("/v1/buses/{name}/{verb}", self._verb)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        options: dict[str, Any] = _SHUTDOWN if _RUNNER_SHUTS_DOWN else {}
+        self._runner = web.AppRunner(app, access_log=None, **options)
 
     async def start(self, sock: socket.socket) -> None:
         await self._runner.setup()
-        await web.SockSite(self._runner, sock).start()
+        options: dict[str, Any] = {} if _RUNNER_SHUTS_DOWN else _SHUTDOWN
+        await web.SockSite(self._runner, sock, **options).start()
 
     async def stop(self) -> None:
         await self._runner.cleanup()

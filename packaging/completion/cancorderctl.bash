@@ -1,0 +1,67 @@
+# Completion for cancorderctl and cancorderd in bash. Written by packaging/man/build.
+# shellcheck shell=bash
+
+_cancorderctl() {
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local command='' options='' operands='' socket=() index
+    for ((index = 1; index < COMP_CWORD; index++)); do
+        case ${COMP_WORDS[index]} in
+        --socket)
+            socket=(--socket "${COMP_WORDS[index + 1]}")
+            ((index++))
+            ;;
+        -*) ;;
+        *)
+            command=${COMP_WORDS[index]}
+            break
+            ;;
+        esac
+    done
+    case $command in
+    '') options='--help --socket --version status clients events reload start stop restart check detect' ;;
+    status) options='--help --json' ;;
+    clients) options='--help --json' ;;
+    events) options='--follow --help --json' ;;
+    reload) options='--dry-run --help' ;;
+    start) options='--help' ;;
+    stop) options='--help' ;;
+    restart) options='--help' ;;
+    check) options='--help' ;;
+    detect) options='--all --config --folder --help --json --probe --write' ;;
+    esac
+    case $command in
+    status | clients | events | start | stop | restart) operands=buses ;;
+    check) operands=files ;;
+    esac
+    case $previous in
+    --socket | --config | --folder) operands=files ;;
+    *)
+        if [[ -z $command || $word == -* ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+            return
+        fi
+        ;;
+    esac
+    case $operands in
+    buses) mapfile -t COMPREPLY < <(compgen -W "$(_cancorderctl_buses "${socket[@]}")" -- "$word") ;;
+    files) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    *) COMPREPLY=() ;;
+    esac
+}
+
+# The names of the buses of the running daemon; none where it does not run.
+_cancorderctl_buses() {
+    cancorderctl "$@" status --json 2>/dev/null | sed -n 's/^      "name": "\([A-Za-z0-9_-]*\)",\{0,1\}$/\1/p'
+}
+
+_cancorderd() {
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options
+    options='--check --config --demo --help --version'
+    case $previous in
+    -c | --config) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    *) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word") ;;
+    esac
+}
+
+complete -o filenames -F _cancorderctl cancorderctl
+complete -o filenames -F _cancorderd cancorderd

@@ -1,0 +1,100 @@
+"""The texts of the Debian package that are put together: control, changelog and copyright. Pure."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from email.utils import formatdate
+from importlib.metadata import Distribution
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from importlib.metadata import PackageMetadata
+    from pathlib import Path
+
+_OWN_DEPENDS = (
+    "libc6 (>= 2.36)",
+    "libgcc-s1",
+    "init-system-helpers (>= 1.54)",
+    "python3 (>= 3.11)",
+    "python3 (<< 3.12)",  # the modules brought along are compiled for 3.11
+    "systemd | systemd-standalone-sysusers | systemd-sysusers",
+)
+_DESCRIPTION = """\
+CAN gateway daemon: every frame of many CAN buses, to every analyzer
+ Reads every CAN adapter that /etc/cancorder.toml lists (SocketCAN, gs_usb,
+ serial adapters, TouCAN, any interface of python-can) and streams every frame
+ over TCP to CANcorder and to any other program that speaks the ECUconnect
+ Logger protocol, one port per bus, announced by Zeroconf.
+ .
+ One process per bus: when an adapter is unplugged, a bus goes off, a process
+ hangs or a viewer stalls, everything else goes on and the broken part comes
+ back by itself; what was lost is counted and shown.
+"""
+_COMMON_LICENSES = {
+    "LGPL-3.0-only": "LGPL-3",
+    "LGPL-2.1-or-later": "LGPL-2.1",
+    "GPL-2.0-or-later OR Apache-2.0": "Apache-2.0",
+    "Apache-2.0 OR BSD-2-Clause": "Apache-2.0",
+}
+"""Where Debian keeps the text of a license: its name in /usr/share/common-licenses."""
+
+
+def control(version: str, arch: str, maintainer: str, size_kib: int, debian: Iterable[str]) -> str:
+    depends = ", ".join([*_OWN_DEPENDS, *debian])
+    return (
+        f"Package: cancorderd\nVersion: {version}\nArchitecture: {arch}\nMaintainer: {maintainer}\n"
+        f"Installed-Size: {size_kib}\nDepends: {depends}\n"
+        "Recommends: libusb-1.0-0\nSuggests: can-utils\n"
+        f"Section: net\nPriority: optional\nDescription: {_DESCRIPTION}"
+    )
+
+
+def changelog(markdown: str, version: str, maintainer: str, epoch: int) -> str:
+    """CHANGELOG.md as Debian writes it; the newest entry gets the version that is being packaged."""
+    entries = []
+    for number, section in enumerate(re.split(r"^## ", markdown, flags=re.MULTILINE)[1:]):
+        title, _, body = section.partition("\n")
+        points = [" ".join(point.split()) for point in re.split(r"^- ", body, flags=re.MULTILINE)[1:]]
+        wrapped = "\n".join(
+            textwrap.fill(point, 76, initial_indent="  * ", subsequent_indent="    ") for point in points
+        )
+        name = version if number == 0 else title.split()[0]
+        date = formatdate(epoch, usegmt=True).replace("GMT", "+0000")
+        entries.append(
+            f"cancorderd ({name}) bookworm; urgency=medium\n\n{wrapped}\n\n -- {maintainer}  {date}\n"
+        )
+    return "\n".join(entries)
+
+
+def copyright_file(own_license: str, brought: Path) -> str:
+    """Our license, then that of each package brought along and where its text is."""
+    parts = ["cancorderd\n==========\n", own_license]
+    for place in sorted(brought.glob("*.dist-info")):
+        metadata = Distribution.at(place).metadata
+        title = f"{metadata['Name']} {metadata['Version']}, in /usr/lib/cancorderd"
+        license_name = next(
+            (metadata[key] for key in ("License-Expression", "License") if key in metadata), ""
+        )
+        lines = [f"\n{title}\n{'=' * len(title)}\n", f"License: {license_name}"]
+        # Debian wants these referred to; all others stand in full.
+        if common := _COMMON_LICENSES.get(license_name):
+            lines.append(f"The text of the license is in /usr/share/common-licenses/{common}.")
+        files = sorted(each for each in place.rglob("*") if re.match(r"LICEN[CS]E|COPYING", each.name))
+        lines += [f"Text: /usr/lib/cancorderd/{each.relative_to(brought)}" for each in files]
+        if home := _home(metadata):
+            lines.append(f"Source: {home}")
+        if not common:
+            lines += ["", *(each.read_text().strip() for each in files)]
+        parts.append("\n".join(lines) + "\n")
+    return "".join(parts)
+
+
+def _home(metadata: PackageMetadata) -> str | None:
+    """Where the source of a package is."""
+    for entry in metadata.get_all("Project-URL") or []:
+        label, _, url = entry.partition(", ")
+        if label.lower() in ("source", "source code", "homepage", "repository"):
+            return str(url)
+    return metadata["Home-page"] if "Home-page" in metadata else None  # noqa: SIM401 - it has no get()

@@ -1,0 +1,178 @@
+"""The Debian package: installs offline and serves at once, survives an upgrade, and a purge leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from cancorderd import __version__
+from tests.harness import Client, poll
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OLD = "0.0.9"
+CONFIGURATION = Path("/etc/cancorder.toml")
+ACTIVE_S = 10.0
+"""The service runs this soon after dpkg has returned."""
+LEFT_ALONE = (
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/tmp",
+    "/out",
+    "/repo",
+    "/opt/venv",
+    "/root",
+    "/var/log",
+    "/var/cache",
+)
+"""Where the kernel, the tests and others write meanwhile."""
+OTHERS = ("/var/lib/dpkg", "/var/lib/apt/")
+BUSES = """
+[bus.bench]
+interface = "mock"
+start = "always"
+"""
+
+
+def package(version: str) -> Path:
+    path = Path(f"/out/cancorderd_{version}_amd64.deb")
+    assert path.exists(), f"there is no {path}: tests/lab/run makes it"
+    return path
+
+
+def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """As an administrator would, with nothing of the tests' environment."""
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}{journal()}"
+    return done
+
+
+def journal() -> str:
+    done = subprocess.run(["journalctl", "-u", "cancorderd", "--no-pager"], capture_output=True, text=True)
+    return done.stdout[-4000:]
+
+
+def install(version: str) -> str:
+    done = run("dpkg", "-i", str(package(version)))
+    return done.stdout + done.stderr
+
+
+def purge() -> None:
+    run("apt-get", "-y", "purge", "cancorderd")
+
+
+def status() -> dict[str, Any]:
+    answer = run("cancorderctl", "status", "--json", check=False)
+    return json.loads(answer.stdout) if answer.stdout else {"buses": []}
+
+
+def running() -> dict[str, int]:
+    """The ports of the buses that run."""
+    return {bus["name"]: bus["port"] for bus in status()["buses"] if bus["state"] == "running"}
+
+
+def files() -> set[str]:
+    found = set()
+    for folder, folders, names in os.walk("/"):
+        folders[:] = [each for each in folders if os.path.join(folder, each) not in LEFT_ALONE]
+        found |= {os.path.join(folder, each) for each in (*folders, *names)}
+    return {each for each in found if not each.startswith(OTHERS)}
+
+
+def accounts() -> str:
+    return Path("/etc/passwd").read_text() + Path("/etc/group").read_text()
+
+
+def processes() -> list[str]:
+    """What of cancorderd runs, but for these tests."""
+    lines = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if "cancorder" in line and "pytest" not in line]
+
+
+@pytest.fixture(autouse=True)
+def _purged_afterwards() -> Iterator[None]:
+    yield
+    Client.close_all()
+    run("dpkg", "--purge", "cancorderd", check=False)
+
+
+def test_installed_it_serves_and_purged_it_leaves_nothing() -> None:
+    # What Debian's own tools make on their first use is not ours.
+    run("systemd-sysusers")
+    before = files()
+    accounts_before = accounts()
+    said = install(__version__)
+    try:
+        poll(lambda: "simulation" in running(), ACTIVE_S, "the mock bus runs")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{said}\n{journal()}") from None
+    assert run("systemctl", "is-active", "cancorderd").stdout.strip() == "active"
+    assert run("systemctl", "is-enabled", "cancorderd").stdout.strip() == "enabled"
+    with Client(running()["simulation"]) as client:
+        client.wait_frames(10)
+    table = run("cancorderctl", "status").stdout
+    assert "simulation" in table
+    assert "running" in table
+    assert Path("/etc/cancorder.d").is_dir()
+    user = pwd.getpwnam("cancorder")
+    assert user.pw_uid != 0
+    assert {one.username() for one in psutil.process_iter() if "cancorder" in " ".join(one.cmdline())} >= {
+        "cancorder"
+    }
+
+    purge()
+    after = files()
+    assert sorted(after - before) == []
+    assert sorted(before - after) == []
+    assert accounts() == accounts_before
+    assert not processes()
+    assert "cancorder" not in run("systemctl", "list-units", "--all", "--no-legend").stdout
+    assert "cancorder" not in run("systemctl", "list-unit-files", "--no-legend").stdout
+    assert not list(Path("/run").glob("cancorder*"))
+
+
+def test_an_upgrade_keeps_ports_and_configuration_and_a_removal_the_latter() -> None:
+    install(OLD)
+    poll(running, what="the old version runs")
+    edited = CONFIGURATION.read_text() + BUSES
+    CONFIGURATION.write_text(edited)
+    run("cancorderctl", "reload")
+    poll(lambda: {"simulation", "bench"} <= set(running()), what="both buses run")
+    assert status()["version"] == OLD
+    ports = running()
+    clients = [Client(port) for port in ports.values()]
+    for client in clients:
+        client.wait_frames(1)
+
+    install(__version__)
+    poll(lambda: running() == ports, what="both buses run on the ports that they had")
+    assert status()["version"] == __version__
+    assert CONFIGURATION.read_text() == edited
+    assert run("systemctl", "is-active", "cancorderd").stdout.strip() == "active"
+    for port in ports.values():
+        with Client(port) as client:
+            client.wait_frames(1)
+
+    Client.close_all()
+    run("dpkg", "--remove", "cancorderd")
+    assert not processes()
+    assert CONFIGURATION.read_text() == edited
