@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         return run_demo()
     configuration = read(options.config)
     if configuration is None:
-        return Exit.FAILED if options.check else Exit.MISTAKES
+        # A service manager is to wait for a better file; to people and scripts this is a failure like others.
+        return Exit.MISTAKES if "NOTIFY_SOCKET" in os.environ and not options.check else Exit.FAILED
     if options.check:
         print(f"{options.config}: {described(configuration)}: no mistakes.")
         return Exit.DONE

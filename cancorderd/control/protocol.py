@@ -28,7 +28,7 @@ class Exit(enum.IntEnum):
     NOT_RUNNING = 7
     """The daemon is not running."""
     MISTAKES = 78
-    """Of `cancorderd` alone, EX_CONFIG: it has not started, for its configuration has mistakes. systemd does not try again."""
+    """EX_CONFIG, from `cancorderd` to systemd alone: the file has mistakes, so that trying again is pointless."""
 
 
 GOOD_STATES = frozenset({"running", "disabled", "stopped"})

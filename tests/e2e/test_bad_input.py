@@ -30,7 +30,7 @@ def cancorderd(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_missing_file() -> None:
     done = cancorderd("-c", "/nowhere/cancorder.toml")
-    assert done.returncode == 78
+    assert done.returncode == 1
     assert done.stderr.startswith("/nowhere/cancorder.toml: ")
     assert "cancorderd --demo" in done.stderr
 
@@ -61,7 +61,7 @@ def test_not_toml_says_where(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text("[bus.a]\ninterface = mock\n")
     done = cancorderd("-c", str(file))
-    assert done.returncode == 78
+    assert done.returncode == 1
     assert done.stderr.startswith(f"{file}:2: ")
 
 
