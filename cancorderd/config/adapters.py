@@ -175,6 +175,15 @@ class PythonCanBus(BusBase):
     )
 
 
+def _added_keys(section: type[BusBase]) -> dict[str, Any]:
+    """What a section has beside the keys of every bus, with its defaults."""
+    added = {
+        key: field.default for key, field in section.model_fields.items() if key not in BusBase.model_fields
+    }
+    channel = section.model_fields["channel"]
+    return added if channel.is_required() else {**added, "channel": channel.default}
+
+
 class AutoBus(BusBase):
     """The first adapter that works, of those that no other bus names."""
 
@@ -184,6 +193,14 @@ class AutoBus(BusBase):
     channel: None = Field(default=None, description="Nothing: the bus finds its adapter by itself.")
     taken: Listed[str] = Field(
         default=(), description="Adapters that other buses name: `clashes.named_adapters`."
+    )
+    kinds: dict[str, dict[str, Any]] = Field(
+        default={
+            "gs_usb": _added_keys(GsUsbBus),
+            "slcan": _added_keys(SlcanBus),
+            "socketcan": _added_keys(SocketcanBus),
+        },
+        description="What each interface that may be found adds, for a worker, which knows no sections.",
     )
 
     @classmethod

@@ -32,8 +32,8 @@ AbsolutePath = Annotated[str, AfterValidator(checks.absolute)]
 SocketPath = Annotated[str, AfterValidator(checks.socket_path)]
 
 
-NO_KEYS = frozenset({"name", "taken"})
-"""Fields that a table does not hold: they follow from its header and from the other tables."""
+NO_KEYS = frozenset({"name", "taken", "kinds"})
+"""Fields that a table does not hold: they follow from its header, the other tables and the other sections."""
 
 
 class Section(BaseModel):

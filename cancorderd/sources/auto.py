@@ -11,11 +11,12 @@ import socket
 import sys
 import time
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NamedTuple
 
 from cancorderd import sources
 from cancorderd.detect import links, serial_ports
-from cancorderd.errors import AdapterAbsent, BusFailure, SettingsRefused
+from cancorderd.errors import AdapterAbsent, BusFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +99,7 @@ class Search:
         self.close()
         self._claim = _claim(choice)
         try:
-            source = sources.open_source(_section_for(choice, section))
+            source = sources.open_source(section_for(choice, section))
         except BaseException:
             self.close()
             raise
@@ -120,23 +121,10 @@ def open_source(section: AutoBus) -> Source:
     return _search.open(section, there, time.monotonic())
 
 
-def _section_for(choice: Choice, section: AutoBus) -> Any:
-    """The section of the interface that was found, with the searching bus's keys."""
-    # Here, so that a worker that waits for its adapter stays small.
-    from cancorderd.config.bus import BusBase  # noqa: PLC0415
-    from cancorderd.config.interfaces import section_of  # noqa: PLC0415
-    from cancorderd.config.sentences import findings  # noqa: PLC0415
-
-    kind = section_of(choice.interface)
-    common = {
-        key: getattr(section, key) for key in BusBase.model_fields if key not in ("interface", "channel")
-    }
-    common["filters"] = [vars(one) for one in section.filters]
-    table = {**common, "interface": choice.interface, choice.key: choice.value}
-    if kind is None or (wrong := findings(kind, table)):
-        why = "; ".join(f"{one.keys[0]}: {one.what}" for one in wrong) if kind else "unknown"
-        raise SettingsRefused(f"it cannot be opened with the keys of this bus ({why}).")
-    return kind.model_validate(table)
+def section_for(choice: Choice, section: AutoBus) -> SimpleNamespace:
+    """The section of the interface that was found, with the keys of the bus that searches."""
+    keys = {**vars(section), **section.kinds[choice.interface], "interface": choice.interface}
+    return SimpleNamespace(**{**keys, choice.key: choice.value})
 
 
 def _claim(choice: Choice) -> socket.socket | None:

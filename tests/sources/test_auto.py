@@ -11,7 +11,7 @@ import pytest
 from cancorderd.detect.links import in_order
 from cancorderd.detect.serial_ports import Port
 from cancorderd.errors import AdapterAbsent
-from cancorderd.sources.auto import Choice, Search, choices
+from cancorderd.sources.auto import Choice, Search, choices, section_for
 from cancorderd.sources.can_link_messages import Link
 from cancorderd.sources.usb_devices import Adapter
 from tests.adapters.slcan_thread import SlcanAdapter
@@ -104,9 +104,17 @@ def test_keys_that_an_adapter_cannot_have_do_not_end_the_search(
 ) -> None:
     with SlcanAdapter(tmp_path / "tty"), pytest.raises(AdapterAbsent, match="slcan has no bitrate 333333"):
         search.open(section("auto", bitrate=333_333), [canable(tmp_path / "tty")], 0)
-    odd = Choice("slcan", "x", "index", 5)
-    with pytest.raises(AdapterAbsent, match="slcan x: it cannot be opened with the keys of this bus"):
-        search.open(section("auto"), [odd], 0)
+
+
+@pytest.mark.parametrize("choice", choices([ONE, TWO], [CANABLE], LINKS, ()), ids=str)
+def test_sections_are_those_that_the_configuration_would_make(
+    choice: Choice, section: Callable[..., Any]
+) -> None:
+    keys = {"bitrate": 250_000, "fd": True, "filters": [{"id": 1}]}
+    made = vars(section_for(choice, section("auto", **keys)))
+    expected = vars(section(choice.interface, **keys, **{choice.key: choice.value}))
+    assert expected.items() <= made.items()
+    assert made.keys() - expected.keys() == {"taken", "kinds"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="claims are made by abstract sockets")
