@@ -95,15 +95,17 @@ class SlcanSource(Counted):
         An adapter that answers nothing is taken at that: some firmware never does.
         """
         self._next_look_s = time.monotonic() + _RETRY_S
-        # The empty lines end whatever half a command the adapter still holds. Whether it says yes or
-        # no to them and to C matters not: wait until it has said so, or the next answer is mistaken.
-        self._write(b"\r\rC\r")
+        # The first C ends whatever half a command the adapter still holds (an empty line would make some
+        # firmware repeat its last transmission). Whether it says yes or no matters not: wait until it has
+        # said so, or the next answer is mistaken.
+        self._write(b"C\rC\r")
         self._wait_for_quiet()
         mute = False
         answer = b""
         for text, required in self._commands:
             if mute:
-                self._write(text + CR)
+                if required:
+                    self._write(text + CR)
                 continue
             answer = self._ask(text)
             if BEL in answer and CR not in answer and required:
@@ -142,7 +144,7 @@ class SlcanSource(Counted):
         if not self._heard:
             # Without waiting: a bus may be silent for long, and firmware mute by design.
             self._next_look_s = now_s + _RETRY_S
-            self._write(CR.join((b"\r\rC", *(text for text, _ in self._commands), b"")))
+            self._write(CR.join((b"C\rC", *(text for text, required in self._commands if required), b"")))
             return
         self._next_look_s = now_s + _FLAGS_EVERY_S
         if self._asks_flags:
