@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.guest import interfaces, service
+from tests.lab.guest import avahi, interfaces, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,12 @@ def vcans() -> Iterator[list[str]]:
         for name in names:
             stack.enter_context(interfaces.vcan(name))
         yield names
+
+
+@pytest.fixture
+def fresh_avahi() -> None:
+    """avahi without the records of earlier tests."""
+    avahi.forget()
 
 
 @pytest.fixture(scope="session")

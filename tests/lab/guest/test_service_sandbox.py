@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.adapters.terminal import Terminal
 from tests.harness import Client, poll
 from tests.lab.guest import avahi
@@ -62,6 +64,7 @@ def exposure() -> float:
     return float(found[1])
 
 
+@pytest.mark.usefixtures("fresh_avahi")
 def test_vcan_terminal_and_zeroconf_work(installed: None, vcan0: str) -> None:
     with network("lan0", "192.168.77.1/24", "fd00:77::1/64"), Terminal(ADAPTER) as adapter:
         device = os.path.realpath(ADAPTER)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.harness import Client, Daemon, alive, poll
 from tests.lab.guest import avahi
 from tests.lab.guest.interfaces import network
@@ -31,6 +33,7 @@ FAREWELL_S = 5.0
 """Who hears that a record is withdrawn forgets it one second later (RFC 6762, 10.1)."""
 
 
+@pytest.mark.usefixtures("fresh_avahi")
 def test_sigterm_ends_every_process_and_every_record_in_time(tmp_path: Path, vcan0: str) -> None:
     with (
         network("lan0", "192.168.77.1/24", "fd00:77::1/64"),

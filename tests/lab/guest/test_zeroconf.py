@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("fresh_avahi")
+
 BUS = """
 [bus.powertrain]
 interface = "socketcan"
