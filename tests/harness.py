@@ -219,7 +219,3 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0
