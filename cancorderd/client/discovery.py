@@ -68,20 +68,14 @@ class Browser:
 
     def __init__(self) -> None:
         """Raises DiscoveryFailed."""
-        import ifaddr  # noqa: PLC0415 - most clients are told an address, and need load neither
-        import zeroconf  # noqa: PLC0415
+        import zeroconf  # noqa: PLC0415 - most clients are told an address, and need not load it
 
         self._heard: queue.SimpleQueue[tuple[str, ServiceStateChange] | None] = queue.SimpleQueue()
         self._known: dict[str, Logger] = {}
         self._closed = False
         self._removed = zeroconf.ServiceStateChange.Removed
         try:
-            # Asked here, since the library leaves a socket open where it finds no interface.
-            if not any(adapter.ips for adapter in ifaddr.get_adapters()):
-                raise OSError("no interface has an address")
-            self._zeroconf = zeroconf.Zeroconf(
-                zeroconf.InterfaceChoice.All, ip_version=zeroconf.IPVersion.All
-            )
+            self._zeroconf = _on_every_interface()
         except OSError as error:
             raise DiscoveryFailed(
                 f"Zeroconf: {error}. Connect this machine to a network, or name the logger's address and port."
@@ -139,6 +133,17 @@ class Browser:
             return None
         self._known[name] = logger
         return Change("found", logger)
+
+
+def _on_every_interface() -> Zeroconf:
+    """Raises OSError."""
+    import ifaddr  # noqa: PLC0415 - as above
+    from zeroconf import InterfaceChoice, IPVersion, Zeroconf  # noqa: PLC0415
+
+    # Asked here, since the library leaves a socket open where it finds none.
+    if not any(adapter.ips for adapter in ifaddr.get_adapters()):
+        raise OSError("no interface has an address")
+    return Zeroconf(InterfaceChoice.All, ip_version=IPVersion.All)
 
 
 def _logger(info: ServiceInfo) -> Logger | None:

@@ -69,7 +69,7 @@ class EcuconnectBus(can.BusABC):
         try:
             self._take(connect_to(channel, timeout_s=timeout_s))
         except (ConnectFailed, DiscoveryFailed) as error:
-            raise can.CanInitializationError(str(error)) from error
+            raise can.CanInitializationError(str(error)) from None
         self._can_protocol = can.CanProtocol.CAN_FD
         self.channel_info = f"{INTERFACE} {channel}"
         super().__init__(channel, can_filters)
@@ -139,7 +139,7 @@ class EcuconnectBus(can.BusABC):
             raise can.CanOperationError(f"{self.channel_info} is shut down.") from error
         if not self._reconnect:
             raise can.CanOperationError(str(error)) from error
-        log.warning("%s Trying again until it answers.", error)
+        log.warning("%s (This bus does so by itself, each second.)", error)
         self._connected.clear()
         threading.Thread(target=self._connect_again, name=f"{INTERFACE} reconnect", daemon=True).start()
 
