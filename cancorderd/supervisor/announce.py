@@ -101,8 +101,8 @@ def own_addresses() -> list[str]:
 class Announcer:
     """Keeps the network told. `announce` and `withdraw` return at once; `run` does the work."""
 
-    def __init__(self, introduction: Introduction | None = None) -> None:
-        self._introduction = introduction or Introduction()
+    def __init__(self) -> None:
+        self._introduction = Introduction()
         self._hostname = socket.gethostname().partition(".")[0] or "localhost"
         self._wanted: dict[str, tuple[BusBase, int]] = {}
         self._announced: dict[str, tuple[Record, AsyncServiceInfo]] = {}
@@ -122,8 +122,9 @@ class Announcer:
         if self._wanted.pop(name, None):
             self._changed.set()
 
-    async def run(self) -> None:
+    async def run(self, introduction: Introduction | None = None) -> None:
         """Announce, follow addresses as they change, for ever. A network without multicast costs a warning."""
+        self._introduction = introduction or Introduction()
         try:
             while True:
                 self._changed.clear()

@@ -9,13 +9,14 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING
 
-from cancorderd.supervisor.announce import Announcer, Introduction
+from cancorderd.supervisor.announce import Announcer
 from cancorderd.supervisor.manager import HEARTBEAT_CHECK_S, Manager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cancorderd.config.model import BusBase, Configuration
+    from cancorderd.supervisor.announce import Introduction
     from cancorderd.supervisor.bus import Bus
     from cancorderd.supervisor.ports import PortKeeper, PortMemory
     from cancorderd.supervisor.process import Ear
@@ -32,11 +33,10 @@ class Supervision:
         *,
         keeper: PortKeeper | None = None,
         memory: PortMemory | None = None,
-        introduction: Introduction | None = None,
         ear: Ear | None = None,
     ) -> None:
         self._changed = changed
-        self._announcer = Announcer(introduction)
+        self._announcer = Announcer()
         self.manager = Manager(configuration, path, self._on_bus, keeper=keeper, memory=memory, ear=ear)
         self._end = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -60,15 +60,17 @@ class Supervision:
         """Look after the workers from now on. `checked` hears the time after each round."""
         self._tasks.append(asyncio.create_task(self.manager.watch_heartbeats(checked, every_s)))
 
-    def announce(self) -> None:
+    def announce(self, introduction: Introduction | None = None) -> None:
         """Tell the network from now on; before, it hears nothing."""
-        self._tasks.append(asyncio.create_task(self._announcer.run()))
+        self._tasks.append(asyncio.create_task(self._announcer.run(introduction)))
 
     async def until_told(self) -> None:
         """Wait for `end`, or for a task of ours that ends although it never should: that is a bug."""
         end = asyncio.create_task(self._end.wait())
-        done, _ = await asyncio.wait({end, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-        end.cancel()
+        try:
+            done, _ = await asyncio.wait({end, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            end.cancel()
         for task in done - {end}:
             task.result()
 
