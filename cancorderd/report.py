@@ -35,6 +35,11 @@ class Counts(NamedTuple):
     """Overruns that the adapter or its driver told; each may be more than one frame."""
     lost_clients: int = 0
     """Frames dropped for clients that read too slowly, one for each such client."""
+    sent: int = 0
+    """Frames sent to clients, one for each client that got it."""
+    sent_bytes: int = 0
+    lost_taps: int = 0
+    """As `lost_clients`, for taps."""
 
     def plus(self, other: Counts) -> Counts:
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
@@ -58,6 +63,8 @@ class Client(NamedTuple):
     frames_sent: int
     frames_dropped: int
     frames_owed: int
+    tap: bool = False
+    """No client but the supervisor's own ear, such as for printing: no audience, in no count, never disconnected."""
 
 
 class Report(NamedTuple):

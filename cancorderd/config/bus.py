@@ -77,6 +77,10 @@ class BusBase(Section):
         description="Bitrate of CAN FD's data phase in bit/s, at most 8000000; needs fd = true.",
     )
     fd: bool = Field(default=False, description="true: the bus carries CAN FD frames.")
+    prefer_fd: bool = Field(
+        default=False,
+        description="true: as fd, where the adapter has it and needs no data_bitrate (socketcan, python-can).",
+    )
     sample_point: float | None = Field(
         default=None,
         gt=0,

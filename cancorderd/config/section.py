@@ -32,8 +32,9 @@ AbsolutePath = Annotated[str, AfterValidator(checks.absolute)]
 SocketPath = Annotated[str, AfterValidator(checks.socket_path)]
 
 
-NO_KEYS = frozenset({"name", "taken", "kinds"})
-"""Fields that a table does not hold: they follow from its header, the other tables and the other sections."""
+NO_KEYS = frozenset({"name", "prefer_fd", "taken", "kinds"})
+"""Fields that a table does not hold: they follow from its header, the other tables and the other sections, or
+belong to the commands that are one bus."""
 
 
 class Section(BaseModel):

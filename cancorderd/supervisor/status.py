@@ -58,6 +58,7 @@ def _clients(bus: Bus) -> list[ClientReport]:
             len(one.owed),
         )
         for one in bus.clients_between
+        if not one.client.tap
     ]
 
 

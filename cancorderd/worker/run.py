@@ -211,6 +211,7 @@ class Worker:
     def _report(self) -> None:
         self._next_report_s = time.monotonic() + REPORT_EVERY_S
         source = self._source
+        sent, sent_bytes = self._server.sent
         counts = Counts(
             received=self._received,
             payload_bytes=self._payload_bytes,
@@ -219,6 +220,9 @@ class Worker:
             lost_kernel=source.lost_kernel if source else 0,
             lost_adapter=source.lost_adapter if source else 0,
             lost_clients=self._server.lost,
+            sent=sent,
+            sent_bytes=sent_bytes,
+            lost_taps=self._server.lost_taps,
         )
         self._outlet.report(
             Report(

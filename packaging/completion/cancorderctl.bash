@@ -1,4 +1,4 @@
-# Completion for cancorderctl and cancorderd in bash. Written by packaging/man/build.
+# Completion for cancorderctl, cancorderd and the commands that are one bus, in bash. Written by packaging/man/build.
 # shellcheck shell=bash
 
 _cancorderctl() {
@@ -63,5 +63,20 @@ _cancorderd() {
     esac
 }
 
+_cancorder_one_bus() {
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options=''
+    case ${COMP_WORDS[0]##*/} in
+    cancorder-canlogger) options='--auto --bitrate --channel --help --interface --no-zeroconf --port --service-name --verbose' ;;
+    cancorder-rusoku-canlogger) options='--bitrate --channel --help --library --no-zeroconf --port --service-name --verbose' ;;
+    cancorder-mock-uds-canlogger) options='--async --ecu-id --help --no-loop --no-zeroconf --port --service-name --speed --tester-id --verbose' ;;
+    esac
+    case $previous in
+    -c | --channel | -l | --library) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    -i | --interface) mapfile -t COMPREPLY < <(compgen -W 'gs_usb socketcan slcan toucan auto' -- "$word") ;;
+    *) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word") ;;
+    esac
+}
+
 complete -o filenames -F _cancorderctl cancorderctl
 complete -o filenames -F _cancorderd cancorderd
+complete -o filenames -F _cancorder_one_bus cancorder-canlogger cancorder-rusoku-canlogger cancorder-mock-uds-canlogger

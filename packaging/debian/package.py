@@ -37,7 +37,12 @@ FILES = {
 }
 EXAMPLES = ("packaging/systemd/*.example", "packaging/systemd/drop-ins/*.conf")
 """For the administrator to copy; what they are for stands in them."""
-COMPLETED = ("cancorderd",)
+COMPLETED = (
+    "cancorderd",
+    "cancorder-canlogger",
+    "cancorder-rusoku-canlogger",
+    "cancorder-mock-uds-canlogger",
+)
 """Commands whose completion is in cancorderctl's file, too."""
 SCRIPTS = ("postinst", "prerm", "postrm")
 MAINTAINER = "cancorderd developers <cancorderd@example.org>"

@@ -8,6 +8,7 @@ import options
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
 _FILES = frozenset({"FILE", "PATH", "PORT"})
 
@@ -15,6 +16,11 @@ _FILES = frozenset({"FILE", "PATH", "PORT"})
 def options_of(parser: argparse.ArgumentParser) -> str:
     """What a program without commands takes."""
     return f"    options='{' '.join(_long(parser))}'"
+
+
+def options_by_program(parsers: Mapping[str, argparse.ArgumentParser]) -> str:
+    """The same for several of them."""
+    return "\n".join(f"    {name}) options='{' '.join(_long(one))}' ;;" for name, one in parsers.items())
 
 
 def options_of_commands(parser: argparse.ArgumentParser) -> str:

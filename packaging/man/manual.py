@@ -15,9 +15,12 @@ import completion
 import keys
 import options
 
-from cancorderd.cli import cancorderctl, cancorderd
+from cancorderd.cli import cancorderctl, cancorderd, canlogger, mock_uds_canlogger, rusoku_canlogger
 
 ROOT = Path(__file__).resolve().parents[2]
+ONE_BUS = {
+    one.COMMAND: one.parser() for one in (canlogger, rusoku_canlogger, mock_uds_canlogger)
+}  # commands that are one bus
 _PLACE = re.compile(r"^[ ]*@(\w+)@$", re.MULTILINE)
 
 
@@ -45,7 +48,15 @@ def pages() -> dict[Path, str]:
             OPTIONS=completion.options_of_commands(control),
             OPERANDS=completion.operands_of_commands(control),
             DAEMON=completion.options_of(daemon),
+            ONE_BUS=completion.options_by_program(ONE_BUS),
         ),
+    } | {
+        man / f"{name}.1": filled(
+            man / f"{name}.1.in",
+            SYNOPSIS=options.synopsis_lines(parser),
+            OPTIONS=options.option_entries(parser),
+        )
+        for name, parser in ONE_BUS.items()
     }
 
 

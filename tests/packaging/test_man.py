@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from cancorderd.cli import cancorderctl, cancorderd
+from cancorderd.cli import cancorderctl, cancorderd, canlogger, mock_uds_canlogger, rusoku_canlogger
 from cancorderd.config.interfaces import SECTIONS
 from cancorderd.config.model import Configuration
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["cancorder.toml.5", "cancorderctl.1", "cancorderd.8"]
+ONE_BUS = {one.COMMAND: one.parser() for one in (canlogger, mock_uds_canlogger, rusoku_canlogger)}
+PAGES = ["cancorder.toml.5", "cancorderctl.1", "cancorderd.8", *(f"{name}.1" for name in ONE_BUS)]
 COMPLETION = ROOT / "packaging/completion/cancorderctl.bash"
 
 
@@ -40,7 +41,12 @@ def test_every_key_has_an_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "parser"), [("cancorderd.8", cancorderd.parser()), ("cancorderctl.1", cancorderctl.parser())]
+    ("page", "parser"),
+    [
+        ("cancorderd.8", cancorderd.parser()),
+        ("cancorderctl.1", cancorderctl.parser()),
+        *((f"{name}.1", parser) for name, parser in ONE_BUS.items()),
+    ],
 )
 def test_every_option_is_explained(page: str, parser: object) -> None:
     text = shown(page)
@@ -78,6 +84,10 @@ STATUS = (
         ("cancorderctl check pyproj", {"pyproject.toml"}),
         ("cancorderd --de", {"--demo"}),
         ("cancorderd -c pyproj", {"pyproject.toml"}),
+        ("cancorder-canlogger --au", {"--auto"}),
+        ("cancorder-canlogger -i slc", {"slcan"}),
+        ("cancorder-rusoku-canlogger -l pyproj", {"pyproject.toml"}),
+        ("cancorder-mock-uds-canlogger --as", {"--async"}),
     ],
 )
 def test_completes(words: str, offered: set[str], tmp_path: Path) -> None:
@@ -85,7 +95,7 @@ def test_completes(words: str, offered: set[str], tmp_path: Path) -> None:
     fake.write_text(f"#!/bin/sh\ncat <<'STATUS'\n{STATUS}\nSTATUS\n")
     fake.chmod(0o755)
     split = words.split(" ")
-    script = f'. "{COMPLETION}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); "_$1"; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    script = f'. "{COMPLETION}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); "$(complete -p "$1" | sed "s/.*-F \\([a-z_]*\\) .*/\\1/")"; printf "%s\\n" "${{COMPREPLY[@]}}"'
     done = subprocess.run(
         ["bash", "-c", script, "bash", *split],
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
