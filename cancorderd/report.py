@@ -35,6 +35,10 @@ class Counts(NamedTuple):
     """Overruns that the adapter or its driver told; each may be more than one frame."""
     lost_clients: int = 0
     """Frames dropped for clients that read too slowly, one for each such client."""
+    recorded: int = 0
+    """Frames written to files, where the bus is recorded."""
+    unrecorded: int = 0
+    """Frames that should be in a file and are not."""
 
     def plus(self, other: Counts) -> Counts:
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
@@ -60,6 +64,23 @@ class Client(NamedTuple):
     frames_owed: int
 
 
+class Recording(NamedTuple):
+    """How recording goes: from the recorder to its worker, and from there to the supervisor."""
+
+    state: str
+    """`recording` or `stopped`."""
+    reason: str
+    """Why it is stopped, or what is wrong with it."""
+    file: str
+    """Path of the file that is written, or was last; empty before the first frame."""
+    size: int
+    """Bytes in it."""
+    frames: int = 0
+    """Frames that this recorder wrote."""
+    dropped: int = 0
+    """Frames that reached it and are in no file."""
+
+
 class Report(NamedTuple):
     """From the worker: how it goes. Sent each second and at every change, so it is the heartbeat too."""
 
@@ -71,6 +92,8 @@ class Report(NamedTuple):
     clients: list[ClientReport]
     details: dict[str, str]
     """What else the adapter tells about itself, such as its firmware."""
+    recording: Recording | None = None
+    """None where the bus is not recorded."""
 
 
 class Notice(NamedTuple):
@@ -86,8 +109,10 @@ class Ended(NamedTuple):
     reason: str
 
 
-Message = Settings | Client | Report | Notice | Ended
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Settings, Client, Report, Notice, Ended)}
+Message = Settings | Client | Recording | Report | Notice | Ended
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (Settings, Client, Recording, Report, Notice, Ended)
+}
 
 
 def to_json(message: Message) -> bytes:
@@ -99,10 +124,11 @@ def from_json(data: bytes) -> Message:
     """What `to_json` wrote."""
     kind, *fields = json.loads(data)
     if kind == "Report":
-        phase, reason, controller, counts, clients, details = fields
+        phase, reason, controller, counts, clients, details, recording = fields
         return Report(
-            phase, reason, controller, Counts(*counts), [ClientReport(*one) for one in clients], details
-        )
+            phase, reason, controller, Counts(*counts), [ClientReport(*one) for one in clients], details,
+            Recording(*recording) if recording else None,
+        )  # fmt: skip
     if kind == "Settings":
         return Settings(fields[0], Counts(*fields[1]), fields[2])
     message: Message = _KINDS[kind](*fields)
@@ -116,4 +142,6 @@ def section_from_json(text: str) -> Any:
     """
     fields = json.loads(text)
     fields["filters"] = [SimpleNamespace(**one) for one in fields.get("filters", ())]
+    if fields.get("record"):
+        fields["record"] = SimpleNamespace(**fields["record"])
     return SimpleNamespace(**fields)
