@@ -84,6 +84,7 @@ def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
     why = bus["reason"] or (f"was: {bus['last_error']}" if bus["last_error"] else "")
     if bus["state"] == "running" and bus["controller"] not in (None, "error-active"):
         why = f"controller is {bus['controller']}"
+    why = why or recording_text(bus)
     return (
         bus["name"],
         bus["state"],
@@ -98,6 +99,19 @@ def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
         duration(now - bus["since"]),
         why,
     )
+
+
+def recording_text(bus: dict[str, Any]) -> str:
+    """How the bus's recording goes, in a few words; empty where it is not recorded, or not running anyway."""
+    recording = bus.get("recording")
+    if not recording or bus["state"] != "running":
+        return ""
+    if recording["reason"]:
+        return f"recording {recording['state']}: {recording['reason']}"
+    if recording["file"] is None:
+        return "records from the first frame on"
+    lost = f", {recording['dropped']} frames missing" if recording["dropped"] else ""
+    return f"records to {recording['file']} ({recording['bytes'] / 1e6:.1f} MB{lost})"
 
 
 def _adapter(bus: dict[str, Any]) -> str:

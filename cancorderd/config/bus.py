@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from cancorderd.config import checks
+from cancorderd.config.recording import Record  # noqa: TC001 - pydantic needs it
 from cancorderd.config.section import (
     PORT,
     RATE,
@@ -143,6 +144,12 @@ class BusBase(Section):
         ge=2,
         json_schema_extra=TIME,
         description="Seconds without a heartbeat after which the worker process is replaced, at least 2.",
+    )
+
+    record: Record | None = Field(
+        default=None,
+        examples=[{"format": "blf"}],
+        description="Records the bus's frames in files, as the table [bus.NAME.record] says; by default nothing is.",
     )
 
     @model_validator(mode="after")

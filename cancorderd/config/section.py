@@ -18,6 +18,7 @@ RATE: JsonDict = {"noun": "a rate", "unit": "bit/s"}
 TIME: JsonDict = {"noun": "a time", "unit": "s"}
 MILLISECONDS: JsonDict = {"noun": "a time", "unit": "ms"}
 SIZE: JsonDict = {"noun": "a size", "unit": "bytes"}
+MEGABYTES: JsonDict = {"noun": "a size", "unit": "MB"}
 PORT: JsonDict = {"noun": "a port", "or": "leave the key out for an automatic one"}
 ARBITRATION_ID: JsonDict = {"noun": "an arbitration id", "hex": True}
 
