@@ -28,8 +28,8 @@ end
 -- The upper 32 bits of time stamps from the year 2000 on, and of those from 2100 on.
 local YEAR_2000 = math.floor(946684800e6 / 2 ^ 32)
 local YEAR_2100 = math.floor(4102444800e6 / 2 ^ 32)
--- How such a time stamp begins, as a pattern.
-local THIS_CENTURY = "\0[\3-\14]"
+-- How such time stamps begin, and how those begin of clocks that were not set.
+local THIS_CENTURY, SINCE_1970 = "^\0[\3-\14]", "^\0[\0-\14]"
 -- So many packets in a row are no accident, whatever follows them.
 local ENOUGH = 3
 
@@ -52,7 +52,7 @@ local e = {
     malformed = ProtoExpert.new("ecuconnect.malformed", "Malformed packet", expert.group.MALFORMED, expert.severity.ERROR),
     foreign = ProtoExpert.new("ecuconnect.foreign.bytes", "Bytes that are no packet", expert.group.MALFORMED, expert.severity.WARN),
     cut = ProtoExpert.new("ecuconnect.cut", "The rest of this packet was not captured", expert.group.UNDECODED, expert.severity.NOTE),
-    clock = ProtoExpert.new("ecuconnect.clock", "The clock was wrong: not between 2000 and 2100", expert.group.PROTOCOL, expert.severity.NOTE),
+    clock = ProtoExpert.new("ecuconnect.clock", "The clock was not set: a time before 2000", expert.group.PROTOCOL, expert.severity.NOTE),
     undissected = ProtoExpert.new("ecuconnect.undissected", "A CAN dissector gave up", expert.group.UNDECODED, expert.severity.WARN),
 }
 ecuconnect.experts = { e.malformed, e.foreign, e.cut, e.clock, e.undissected }
@@ -105,26 +105,28 @@ local function mistake(packet)
 end
 
 -- The size of the packet at `at`, or nil and what keeps it from being one. Of a header that is not whole, only
--- the time can be told, and its size is HEADER. Time stamps of other centuries count `at_any_time` only.
-local function packet_size(raw, at, at_any_time)
-    if not at_any_time and #raw - at >= 2 and raw:find(THIS_CENTURY, at + 1) ~= at + 1 then
-        return nil, "its time stamp is not of this century"
+-- how it begins can be told, and its size is HEADER. `since_1970` takes clocks that were not set, too.
+local function packet_size(raw, at, since_1970)
+    local begins = since_1970 and SINCE_1970 or THIS_CENTURY
+    if not raw:find(begins, at + 1) and raw:sub(at + 1) ~= "\0" then
+        return nil, "its time stamp is none"
     elseif #raw - at < HEADER then
         return HEADER
     end
     local packet = header(raw, at)
-    local wrong = mistake(packet)
-    if wrong or not (at_any_time or of_this_century(packet)) then
-        return nil, wrong or "its time stamp is not of this century"
+    if not of_this_century(packet) and not (since_1970 and packet.high < YEAR_2000 and packet.high + packet.low > 0) then
+        return nil, "its time stamp is none"
+    elseif mistake(packet) then
+        return nil, mistake(packet)
     end
     return HEADER + packet.length
 end
 
 -- How many whole packets stand in a row from `at` on, up to ENOUGH; nil if anything else follows them before.
-local function in_a_row(raw, at, at_any_time)
+local function in_a_row(raw, at, since_1970)
     local whole = 0
     while at < #raw and whole < ENOUGH do
-        local size = packet_size(raw, at, at_any_time)
+        local size = packet_size(raw, at, since_1970)
         if not size then
             return nil
         elseif at + size <= #raw then
@@ -137,18 +139,16 @@ end
 
 -- Where packets begin from `at` on: where at least `least` whole ones stand in a row; nil where none do.
 local function find_packets(raw, at, least)
-    at = raw:find(THIS_CENTURY, at + 1)
-    while at do
-        if (in_a_row(raw, at - 1) or 0) >= least then
-            return at - 1
+    for start = at, #raw - HEADER do
+        if (in_a_row(raw, start) or 0) >= least then
+            return start
         end
-        at = raw:find(THIS_CENTURY, at + 1)
     end
 end
 
 -- Where packets begin in the first bytes of a stream at one of our ports. A capture may begin inside of a packet.
 local function first_packet(raw)
-    if in_a_row(raw, 0) and #raw >= 2 or (in_a_row(raw, 0, true) or 0) > 0 then
+    if in_a_row(raw, 0) or (in_a_row(raw, 0, true) or 0) > 0 then
         return 0
     end
     return find_packets(raw, 1, 1)
@@ -159,28 +159,38 @@ local function looks_like_ours(raw)
     return (in_a_row(raw, 0) or 0) > 0 or find_packets(raw:sub(1, HEADER + 64 + ENOUGH * (HEADER + 64)), 1, ENOUGH) ~= nil
 end
 
--- What bytes of a known stream are: a list of {at, size, wrong, foreign}, and where a packet begins that is not whole
--- with its size. `wrong` says what is wrong with a packet, `foreign` why these bytes are none.
+-- The size of a packet that breaks a rule, but has a good time stamp and good packets behind it; nil where it has not.
+local function broken_size(raw, at)
+    local packet = #raw - at >= HEADER and header(raw, at)
+    local size = packet and HEADER + packet.length
+    if packet and of_this_century(packet) and at + size <= #raw and in_a_row(raw, at + size) then
+        return size
+    end
+end
+
+-- What the bytes of a known stream are: a list of {at, size, wrong, foreign}, and where a packet begins that is not
+-- whole, with its size. `wrong` says what is wrong with a packet, `foreign` why these bytes are none.
 local function split(raw)
     local pieces, at = {}, 0
     while at < #raw do
         local size, wrong = packet_size(raw, at, true)
-        if at == 0 and size and not in_a_row(raw, 0, true) and not packet_size(raw, 0) then
+        if at == 0 and size and not packet_size(raw, 0) and not in_a_row(raw, 0, true) then
             size, wrong = nil, "the capture lacks what came before them"
         end
-        local length = raw:byte(at + 14)
         if size and at + size > #raw then
             return pieces, at, size
-        elseif not size and length <= 64 and at + HEADER + length <= #raw and in_a_row(raw, at + HEADER + length) then
-            size = HEADER + length
-            table.insert(pieces, { at = at, size = size, wrong = wrong })
-        elseif not size then
-            size = (find_packets(raw, at + 1, 1) or #raw) - at
-            table.insert(pieces, { at = at, size = size, foreign = wrong })
-        else
-            table.insert(pieces, { at = at, size = size })
         end
-        at = at + size
+        local piece = { at = at, size = size }
+        if not size then
+            piece.size = broken_size(raw, at)
+            piece.wrong = piece.size and wrong
+        end
+        if not piece.size then
+            piece.size = (find_packets(raw, at + 1, 1) or #raw) - at
+            piece.foreign = wrong
+        end
+        table.insert(pieces, piece)
+        at = at + piece.size
     end
     return pieces
 end
@@ -266,7 +276,7 @@ local function hand_over(frame, pinfo, tree, item, text)
     local before, ours = column_text(info), column_text(protocol)
     local done, problem = pcall(socketcan.call, socketcan, frame, pinfo, tree)
     if not done then
-        item:add_proto_expert_info(e.undissected, "A CAN dissector gave up: " .. tostring(problem))
+        item:add_proto_expert_info(e.undissected, "A CAN dissector gave up: " .. tostring(problem):gsub("^Dissector_call: ", ""))
     end
     local above, named = column_text(info):sub(#before + 1), column_text(protocol)
     info:clear() -- up to the fence
@@ -330,13 +340,15 @@ local function dissect(tvb, pinfo, tree)
         end
     end
 
+    -- A dissector above that breaks off leaves this changed, so it is asked for now.
+    local more_to_come = pinfo.can_desegment > 0 and tvb:len() == tvb:reported_len()
     local pieces, rest_at, rest_size = split(raw)
     if #pieces > 0 then
         pinfo.cols.protocol = "ECUconnect"
         pinfo.cols.info:clear()
         show(tvb, raw, pinfo, tree, pieces)
     end
-    if rest_at and pinfo.can_desegment > 0 and tvb:len() == tvb:reported_len() then
+    if rest_at and more_to_come then
         pinfo.desegment_offset = rest_at
         -- Where the header is not whole, nobody knows how much is missing.
         pinfo.desegment_len = #raw - rest_at < HEADER and DESEGMENT_ONE_MORE_SEGMENT or rest_at + rest_size - #raw
