@@ -15,7 +15,7 @@ import completion
 import keys
 import options
 
-from cancorderd.cli import cancorderctl, cancorderd
+from cancorderd.cli import arguments, cancorderd
 
 ROOT = Path(__file__).resolve().parents[2]
 _PLACE = re.compile(r"^[ ]*@(\w+)@$", re.MULTILINE)
@@ -23,7 +23,7 @@ _PLACE = re.compile(r"^[ ]*@(\w+)@$", re.MULTILINE)
 
 def pages() -> dict[Path, str]:
     """Every file that is made from a template, and what it should hold."""
-    daemon, control = cancorderd.parser(), cancorderctl.parser()
+    daemon, control = cancorderd.parser(), arguments.parser()
     man, complete = ROOT / "packaging/man", ROOT / "packaging/completion"
     return {
         man / "cancorderd.8": filled(

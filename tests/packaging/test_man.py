@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cancorderd.cli import cancorderctl, cancorderd
+from cancorderd.cli import arguments, cancorderd
 from cancorderd.config.interfaces import SECTIONS
 from cancorderd.config.model import Configuration
 
@@ -40,7 +40,7 @@ def test_every_key_has_an_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "parser"), [("cancorderd.8", cancorderd.parser()), ("cancorderctl.1", cancorderctl.parser())]
+    ("page", "parser"), [("cancorderd.8", cancorderd.parser()), ("cancorderctl.1", arguments.parser())]
 )
 def test_every_option_is_explained(page: str, parser: object) -> None:
     text = shown(page)
@@ -72,7 +72,7 @@ STATUS = (
     [
         ("cancorderctl sta", {"start", "status"}),
         ("cancorderctl --s", {"--socket"}),
-        ("cancorderctl reload --", {"--dry-run", "--help"}),
+        ("cancorderctl reload --", {"--dry-run", "--help", "--json"}),
         ("cancorderctl --socket x restart bo", {"body"}),
         ("cancorderctl status ", {"body"}),
         ("cancorderctl check pyproj", {"pyproject.toml"}),
