@@ -34,6 +34,31 @@ class Frame(NamedTuple):
     flags: int = 0
     data: bytes = b""
 
+    @property
+    def timestamp_s(self) -> float:
+        """Seconds since the Unix epoch; rounded to some 0.2 µs, which is what a float has left for it."""
+        return self.timestamp_us / 1_000_000
+
+    @property
+    def is_extended(self) -> bool:
+        """True for a 29-bit arbitration id."""
+        return bool(self.flags & EXTENDED)
+
+    @property
+    def is_fd(self) -> bool:
+        """True for a CAN FD frame."""
+        return bool(self.flags & FD)
+
+    @property
+    def bitrate_switch(self) -> bool:
+        """True where the data phase went at the data bitrate (BRS)."""
+        return bool(self.flags & BRS)
+
+    @property
+    def error_state_indicator(self) -> bool:
+        """True where the sender was error-passive (ESI)."""
+        return bool(self.flags & ESI)
+
 
 class Batch(NamedTuple):
     """The frame path's only currency: whole wire packets, and how many frames they hold."""

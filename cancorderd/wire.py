@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 HEADER = struct.Struct(">QIBB")
 MAX_PACKET = HEADER.size + max(DLC_LENGTHS)
 
+SERVICE_TYPE = "_ecuconnect-log._tcp.local."
+"""By which Zeroconf finds who serves such streams."""
+SERVICE_PREFIX = "ECUconnect-Logger"
+"""What the name of each of them begins with."""
+
 _MAX_TIMESTAMP_US = (1 << 64) - 1
 _KNOWN_FLAGS = EXTENDED | FD | BRS | ESI
 _FD_LENGTHS = frozenset(DLC_LENGTHS)

@@ -30,6 +30,7 @@ def loaded(module: str) -> set[str]:
         ("cancorderd.sources.toucan", {"ctypes"}),
         ("cancorderd.sources.mock", set()),
         ("cancorderd.sources.auto", {"serial"}),
+        ("cancorderd.client", set()),
         ("cancorderd.cli.cancorderctl", {"ssl"}),  # by http.client
     ],
 )

@@ -12,8 +12,8 @@ from pathlib import PurePath
 from pydantic_core import PydanticCustomError
 
 from cancorderd.config.problem import written
+from cancorderd.wire import SERVICE_PREFIX
 
-SERVICE_PREFIX = "ECUconnect-Logger"
 MAX_SERVICE_NAME = 63
 """Bytes of one DNS label (RFC 6763, 4.1.1)."""
 MAX_SOCKET_PATH = 103

@@ -18,6 +18,8 @@ from zeroconf import Error as ZeroconfError
 from zeroconf import IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
+from cancorderd.wire import SERVICE_PREFIX, SERVICE_TYPE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cancorderd.announce")
 
-SERVICE_TYPE = "_ecuconnect-log._tcp.local."
 _LOOK_EVERY_S = 5.0
 """How often addresses are compared, and a network that was not there is tried again."""
 _FAREWELL_S = 1.5
@@ -51,7 +52,7 @@ def record(section: BusBase, port: int, hostname: str, own_addresses: Sequence[s
         "bitrate": str(section.bitrate),
         "port": str(port),
     }
-    instance = section.service_name or f"ECUconnect-Logger {hostname}:{port}"
+    instance = section.service_name or f"{SERVICE_PREFIX} {hostname}:{port}"
     return Record(instance, port, addresses(section.listen, own_addresses), tuple(text.items()))
 
 

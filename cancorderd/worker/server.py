@@ -13,6 +13,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from cancorderd.keepalive import keep_alive
 from cancorderd.report import Client, ClientReport
 from cancorderd.worker.fanout import Backlog
 
@@ -22,16 +23,12 @@ if TYPE_CHECKING:
     from cancorderd.config.model import BusBase
     from cancorderd.frame import Batch
 
-_KEEPALIVE_IDLE_S = 15
-_KEEPALIVE_EVERY_S = 5
-_KEEPALIVE_PROBES = 3
 _USER_TIMEOUT_MS = 120_000
 """A peer that acknowledges nothing for so long is gone. It ends a client that stalls for so long, too:
 Linux applies it to the probes of a closed window (net/ipv4/tcp_timer.c, tcp_probe_timer)."""
 _SEND_BUFFER = 256 << 10
 """Left alone, the kernel lets a stalled client's grow to 4 MB, beside the backlog that is counted here. This
 much is a quarter of a second of the busiest bus: no link is slow enough to need more."""
-_MACOS_KEEPALIVE = 0x10
 _ACCEPTS_AT_ONCE = 16
 _DISCARD_BYTES = 1 << 16
 
@@ -247,11 +244,7 @@ class Server:
 def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    idle = getattr(socket, "TCP_KEEPIDLE", _MACOS_KEEPALIVE)
-    sock.setsockopt(socket.IPPROTO_TCP, idle, _KEEPALIVE_IDLE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_EVERY_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+    keep_alive(sock)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
 
