@@ -28,6 +28,7 @@ examples:
 exit status: 0 done; 1 failed; 2 wrong usage; 3 status: a bus that should run does not;
 4 no permission; 7 the daemon is not running
 """
+_SHORTEST_S, _LONGEST_S = 0.1, 86_400
 _VERBS = {
     "start": ("start buses that are stopped, or that have failed", "start body"),
     "stop": ("stop buses, until they are started or the daemon is", "stop body bench"),
@@ -85,9 +86,30 @@ def _add_status(commands: Any) -> None:
         "how the buses are",
         ("status", "all buses"),
         ("status body --json", "one bus, for scripts"),
+        ("status --watch", "live; q or Ctrl+C ends it"),
+        ("status --watch --json --interval 10", "one line of JSON every ten seconds"),
     )
     status.add_argument("buses", metavar="BUS", nargs="*", help="these buses only")
     status.add_argument("--json", action="store_true", help="everything, as JSON")
+    status.add_argument(
+        "--watch",
+        action="store_true",
+        help="again and again: a live page on a terminal, else tables or JSON lines",
+    )
+    status.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=_interval,
+        default=1.0,
+        help="with --watch: every so many seconds (default: 1)",
+    )
+
+
+def _interval(text: str) -> float:
+    seconds = float(text)
+    if not _SHORTEST_S <= seconds <= _LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text} is not between {_SHORTEST_S} and {_LONGEST_S} seconds")
+    return seconds
 
 
 def _add_clients(commands: Any) -> None:

@@ -19,7 +19,7 @@ _cancorderctl() {
     done
     case $command in
     '') options='--help --socket --version status clients events reload start stop restart check detect help' ;;
-    status) options='--help --json' ;;
+    status) options='--help --interval --json --watch' ;;
     clients) options='--help --json' ;;
     events) options='--follow --help --json' ;;
     reload) options='--dry-run --help --json' ;;
