@@ -17,12 +17,15 @@ _EXAMPLES = """\
 examples:
   cancorderctl status              all buses
   cancorderctl status body --json  one bus, for scripts
+  cancorderctl status --watch      live; q ends it
   cancorderctl events --follow     what happens
   cancorderctl check               is /etc/cancorder.toml right?
   cancorderctl reload --dry-run    what would a reload change?
   cancorderctl reload              put the edited file in force
   cancorderctl restart body
   cancorderctl detect              which adapters are there, as tables for the file
+  cancorderctl dump body           its frames, as candump prints them
+  cancorderctl discover            loggers on the network
   cancorderctl help events         more about one command
 
 exit status: 0 done; 1 failed; 2 wrong usage; 3 status: a bus that should run does not;
@@ -58,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     _add_verbs(commands)
     _add_check(commands)
     _add_detect(commands)
+    _add_discover(commands)
+    _add_dump(commands)
     _add_help(commands)
     return made
 
@@ -206,6 +211,70 @@ def _add_detect(commands: Any) -> None:
         default="/etc/cancorder.toml",
         help="whose buses are known already (default: %(default)s)",
     )
+
+
+def _add_discover(commands: Any) -> None:
+    discover = _command(
+        commands,
+        "discover",
+        "list the loggers on the network, ours and others, as Zeroconf tells of them",
+        ("discover", "listens for three seconds"),
+        ("discover --timeout 10", "on a slow network"),
+        ("discover --json", "everything that they say about themselves"),
+    )
+    discover.add_argument(
+        "--timeout", metavar="SECONDS", type=_interval, default=3.0, help="how long to listen (default: 3)"
+    )
+    discover.add_argument("--json", action="store_true", help="everything, as JSON")
+
+
+def _add_dump(commands: Any) -> None:
+    dump = _command(
+        commands,
+        "dump",
+        "print frames as candump does, until Ctrl+C",
+        ("dump body", "a bus of this machine"),
+        ("dump body bench -t a", "two of them, with time stamps"),
+        ("dump body,7E0:7F0,123:7FF", "only these ids"),
+        ("dump body,123~7FF", "all but this id"),
+        ("dump rack.local:42420 -L >drive.log", "another machine's, as a log for canplayer and others"),
+        ('dump "zeroconf:body"', "by a name that discover shows"),
+        ("dump body --decode car.dbc", "with the signals' names and values"),
+    )
+    dump.add_argument(
+        "sources",
+        metavar="SOURCE",
+        nargs="+",
+        help="BUS of this machine, HOST:PORT or zeroconf:NAME; behind it candump's filters, each after a comma: "
+        "ID:MASK passes ids that equal ID in the bits of MASK, ID~MASK all others, j wants all filters to agree; "
+        "hexadecimal, eight digits for 29-bit ids",
+    )
+    form = dump.add_mutually_exclusive_group()
+    form.add_argument("-L", "--log", action="store_true", help="as candump's log files have it")
+    form.add_argument("--json", action="store_true", help="as JSON, one line each")
+    dump.add_argument(
+        "-t",
+        "--timestamp",
+        metavar="TYPE",
+        choices=("a", "A", "d", "z"),
+        default="",
+        help="begin lines with a time stamp: a absolute, A with the date, d since the frame before, "
+        "z since the first one",
+    )
+    dump.add_argument("-n", "--count", metavar="COUNT", type=_count, help="end after so many frames")
+    dump.add_argument(
+        "--decode",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="add the signals of a DBC, KCD, SYM or ARXML file; may be given several times",
+    )
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return count
 
 
 def _add_help(commands: Any) -> None:

@@ -34,6 +34,11 @@ def in_colours() -> bool:
     return on_terminal() and not os.environ.get("NO_COLOR")
 
 
+def complain(text: str) -> None:
+    """Say what is wrong, or missing, beside the output."""
+    print(f"cancorderctl: {text}", file=sys.stderr, flush=True)
+
+
 def show(lines: Iterable[Line]) -> None:
     """Write lines to the terminal."""
     colours = in_colours()

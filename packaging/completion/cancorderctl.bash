@@ -18,7 +18,7 @@ _cancorderctl() {
         esac
     done
     case $command in
-    '') options='--help --socket --version status clients events reload start stop restart check detect help' ;;
+    '') options='--help --socket --version status clients events reload start stop restart check detect discover dump help' ;;
     status) options='--help --interval --json --watch' ;;
     clients) options='--help --json' ;;
     events) options='--follow --help --json' ;;
@@ -28,6 +28,8 @@ _cancorderctl() {
     restart) options='--help --json' ;;
     check) options='--help --json' ;;
     detect) options='--all --config --folder --help --json --probe --write' ;;
+    discover) options='--help --json --timeout' ;;
+    dump) options='--count --decode --help --json --log --timestamp' ;;
     help) options='--help' ;;
     esac
     case $command in
