@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cancorderd.control.protocol import GOOD_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 _HEADER = (
     "BUS",
@@ -22,9 +22,10 @@ _HEADER = (
     "LOST",
     "RESTARTS",
     "SINCE",
+    "REC",
     "WHY",
 )
-_RIGHT = {
+RIGHT = {
     "PORT",
     "FRAMES/S",
     "LOAD",
@@ -36,29 +37,65 @@ _RIGHT = {
     "SENT",
     "DROPPED",
     "BACKLOG",
+    "REC",
+    "BITRATE",
 }
+"""Columns that stand to the right: numbers."""
+
+
+class Table(NamedTuple):
+    """Cells, before they are aligned."""
+
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
 
 
 def status_table(status: dict[str, Any], now: float) -> str:
     """The table of `cancorderctl status`; `now` is in seconds since the epoch."""
-    rows = [_row(bus, now) for bus in status["buses"]]
+    head = status_head(status)
+    buses = status["buses"]
+    return "\n".join([head, "", *columns(*status_cells(buses, now))]) if buses else f"{head}\n{NO_BUSES}"
+
+
+NO_BUSES = "No buses: add a [bus.NAME] table."
+
+
+def status_head(status: dict[str, Any]) -> str:
+    """The line above the table."""
     running = sum(bus["state"] == "running" for bus in status["buses"])
-    head = (
-        f"cancorderd {status['version']}, process {status['pid']}, up {duration(status['uptime_s'])}, "
-        f"{status['config'] or 'demo'}: {running} of {len(rows)} buses running"
-    )
     return (
-        "\n".join([head, "", *columns(_HEADER, rows)])
-        if rows
-        else f"{head}\nNo buses: add a [bus.NAME] table."
+        f"cancorderd {status['version']}, process {status['pid']}, up {duration(status['uptime_s'])}, "
+        f"{status['config'] or 'demo'}: {running} of {len(status['buses'])} buses running"
     )
+
+
+def status_cells(buses: list[dict[str, Any]], now: float) -> Table:
+    """A row for each bus; REC is there where a bus records."""
+    table = Table(_HEADER, [_row(bus, now) for bus in buses])
+    return table if any(bus.get("recording") for bus in buses) else without(table, {"REC"})
+
+
+def without(table: Table, names: Collection[str]) -> Table:
+    """The table without these columns."""
+    kept = [index for index, name in enumerate(table.header) if name not in names]
+    rows = [tuple(row[index] for index in kept) for row in table.rows]
+    return Table(tuple(table.header[index] for index in kept), rows)
 
 
 _CLIENT_HEADER = ("BUS", "CLIENT", "CONNECTED", "SENT", "DROPPED", "BACKLOG")
 
 
 def clients_table(buses: list[dict[str, Any]]) -> str:
-    """The table of `cancorderctl clients`; sent and dropped are frames, the backlog is in bytes."""
+    """The table of `cancorderctl clients`."""
+    table = client_cells(buses)
+    return "\n".join(columns(*table)) if table.rows else NO_CLIENTS
+
+
+NO_CLIENTS = "No clients."
+
+
+def client_cells(buses: list[dict[str, Any]]) -> Table:
+    """A row for each client; sent and dropped are frames, the backlog is in bytes."""
     rows = [
         (
             bus["name"],
@@ -71,20 +108,17 @@ def clients_table(buses: list[dict[str, Any]]) -> str:
         for bus in buses
         for client in bus["clients"]
     ]
-    return "\n".join(columns(_CLIENT_HEADER, rows)) if rows else "No clients."
+    return Table(_CLIENT_HEADER, rows)
 
 
 def event_line(event: dict[str, Any]) -> str:
     """One line of `cancorderctl events`, with the time of day here."""
     when = datetime.fromtimestamp(event["time"]).astimezone()
-    return f"{when:%Y-%m-%d %H:%M:%S} {event['level']:7} {event['bus']}: {event['text']}"
+    text = "\n".join(map(printable, event["text"].split("\n")))
+    return f"{when:%Y-%m-%d %H:%M:%S} {event['level']:7} {event['bus']}: {text}"
 
 
 def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
-    why = bus["reason"] or (f"was: {bus['last_error']}" if bus["last_error"] else "")
-    if bus["state"] == "running" and bus["controller"] not in (None, "error-active"):
-        why = f"controller is {bus['controller']}"
-    why = why or recording_text(bus)
     return (
         bus["name"],
         bus["state"],
@@ -97,21 +131,36 @@ def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
         str(sum(bus["lost"].values())),
         str(bus["restarts"]),
         duration(now - bus["since"]),
-        why,
+        _recording(bus.get("recording")),
+        _why(bus),
     )
 
 
-def recording_text(bus: dict[str, Any]) -> str:
-    """How the bus's recording goes, in a few words; empty where it is not recorded, or not running anyway."""
-    recording = bus.get("recording")
-    if not recording or bus["state"] != "running":
-        return ""
-    if recording["reason"]:
+def _why(bus: dict[str, Any]) -> str:
+    recording = bus.get("recording") or {}
+    if bus["state"] == "running" and bus["controller"] not in (None, "error-active"):
+        return f"controller is {bus['controller']}"
+    if bus["reason"]:
+        return str(bus["reason"])
+    if recording.get("reason"):
         return f"recording {recording['state']}: {recording['reason']}"
-    if recording["file"] is None:
-        return "records from the first frame on"
-    lost = f", {recording['dropped']} frames missing" if recording["dropped"] else ""
-    return f"records to {recording['file']} ({recording['bytes'] / 1e6:.1f} MB{lost})"
+    return f"was: {bus['last_error']}" if bus["last_error"] else ""
+
+
+def _recording(recording: dict[str, Any] | None) -> str:
+    """How much there is, or why nothing more comes; `-` for a bus that does not record."""
+    if not recording:
+        return "-"
+    return str(recording["state"]) if recording.get("reason") else size(recording["bytes"])
+
+
+def size(count: int) -> str:
+    """A number of bytes, in three digits: 812 B, 8.1 kB, 81 kB, 8.1 MB."""
+    amount, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 999.5 and len(units) > 1:
+        amount /= 1000
+        del units[0]
+    return f"{amount:.1f} {units[0]}" if amount < 9.95 and units[0] != "B" else f"{amount:.0f} {units[0]}"
 
 
 def _adapter(bus: dict[str, Any]) -> str:
@@ -124,16 +173,29 @@ def _adapter(bus: dict[str, Any]) -> str:
 
 def columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Lines with aligned columns: numbers to the right, the rest to the left."""
-    table = [header, *rows]
-    widths = [max(len(row[index]) for row in table) for index in range(len(header))]
-    lines = []
-    for row in table:
-        cells = [
-            cell.rjust(width) if name in _RIGHT else cell.ljust(width)
+    return [GAP.join(cells).rstrip() for cells in aligned(header, rows)]
+
+
+GAP = "  "
+"""Between two columns."""
+
+
+def aligned(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[list[str]]:
+    """The cells of each line, header first, as wide as their columns."""
+    table = [[printable(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        [
+            cell.rjust(width) if name in RIGHT else cell.ljust(width)
             for name, cell, width in zip(header, row, widths, strict=True)
         ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+        for row in table
+    ]
+
+
+def printable(text: str) -> str:
+    """`text` with nothing in it that a terminal would obey: names come from the network, too."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
 
 
 def duration(seconds: float) -> str:

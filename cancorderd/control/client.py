@@ -54,7 +54,9 @@ def _has_a_daemon(path: str) -> bool:
 class ControlClient:
     """One daemon, by its socket; without a path, the first that answers of the usual places."""
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
+        """An answer may take `timeout_s` seconds, those to a reload too."""
+        self._timeout_s = timeout_s
         places = protocol.sockets_to_try(os.geteuid())
         self.path = path or next(filter(_has_a_daemon, places), places[0])
 
@@ -71,17 +73,15 @@ class ControlClient:
     def events(self, *, follow: bool) -> Iterator[dict[str, Any]]:
         """What happened and, with `follow`, what happens, for ever. Raises ControlError."""
         path = f"{protocol.EVENTS}?follow={int(follow)}"
-        with self._response("GET", path, None if follow else _TIMEOUT_S) as response:
+        with self._response("GET", path, for_ever=follow) as response:
             for line in response:
                 if line.startswith(b"data: "):
                     yield json.loads(line[6:])
 
     @contextlib.contextmanager
-    def _response(
-        self, method: str, path: str, timeout_s: float | None = _TIMEOUT_S
-    ) -> Iterator[HTTPResponse]:
+    def _response(self, method: str, path: str, *, for_ever: bool = False) -> Iterator[HTTPResponse]:
         """The answer while it is read. Raises ControlError for all that can go wrong on the way."""
-        connection = _UnixConnection(self.path, timeout_s)
+        connection = _UnixConnection(self.path, None if for_ever else self._timeout_s)
         try:
             connection.request(method, path)
             yield connection.getresponse()
@@ -97,6 +97,11 @@ class ControlClient:
                 "(sudo systemctl start cancorderd, cancorderd -c FILE or cancorderd --demo), or name its socket "
                 "with --socket.",
                 Exit.NOT_RUNNING,
+            ) from None
+        except TimeoutError:
+            raise ControlError(
+                f"{self.path}: cancorderd does not answer. Look into its log (journalctl -u cancorderd).",
+                Exit.FAILED,
             ) from None
         except (OSError, HTTPException, ValueError) as error:
             raise ControlError(f"{self.path}: {error}. Look into the daemon's log.", Exit.FAILED) from error

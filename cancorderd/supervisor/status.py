@@ -26,6 +26,7 @@ def bus_status(bus: Bus) -> dict[str, Any]:
         "since": bus.since,
         "pid": bus.pid,
         "port": bus.port,
+        "listen": list(section.listen),
         "restarts": bus.life.restarts,
         "last_error": bus.last_error,
         "frames": {

@@ -18,16 +18,19 @@ _cancorderctl() {
         esac
     done
     case $command in
-    '') options='--help --socket --version status clients events reload start stop restart check detect' ;;
-    status) options='--help --json' ;;
+    '') options='--help --socket --version status clients events reload start stop restart check detect discover dump help' ;;
+    status) options='--help --interval --json --watch' ;;
     clients) options='--help --json' ;;
     events) options='--follow --help --json' ;;
-    reload) options='--dry-run --help' ;;
-    start) options='--help' ;;
-    stop) options='--help' ;;
-    restart) options='--help' ;;
-    check) options='--help' ;;
+    reload) options='--dry-run --help --json' ;;
+    start) options='--help --json' ;;
+    stop) options='--help --json' ;;
+    restart) options='--help --json' ;;
+    check) options='--help --json' ;;
     detect) options='--all --config --folder --help --json --probe --write' ;;
+    discover) options='--help --json --timeout' ;;
+    dump) options='--count --decode --help --json --log --timestamp' ;;
+    help) options='--help' ;;
     esac
     case $command in
     status | clients | events | start | stop | restart) operands=buses ;;

@@ -15,7 +15,7 @@ import completion
 import keys
 import options
 
-from cancorderd.cli import cancorderctl, cancorderd, canlogger, mock_uds_canlogger, rusoku_canlogger
+from cancorderd.cli import arguments, cancorderd, canlogger, mock_uds_canlogger, rusoku_canlogger
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE_BUS = {
@@ -26,7 +26,7 @@ _PLACE = re.compile(r"^[ ]*@(\w+)@$", re.MULTILINE)
 
 def pages() -> dict[Path, str]:
     """Every file that is made from a template, and what it should hold."""
-    daemon, control = cancorderd.parser(), cancorderctl.parser()
+    daemon, control = cancorderd.parser(), arguments.parser()
     man, complete = ROOT / "packaging/man", ROOT / "packaging/completion"
     return {
         man / "cancorderd.8": filled(

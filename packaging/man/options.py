@@ -73,8 +73,7 @@ def command_entries(parser: argparse.ArgumentParser) -> str:
     lines = []
     for command in commands(parser):
         tag = f"{roff.bold(command.name)} {synopsis(command.parser)}".strip()
-        about = command.help[:1].upper() + command.help[1:]
-        lines.append(roff.entry(tag, [roff.prose(f"{about}.")]))
+        lines.append(roff.entry(tag, [roff.prose(command.parser.description or f"{command.help}.")]))
         own = [action for action in options(command.parser) if "--help" not in action.option_strings]
         if own:
             lines += [".RS", *(_entry(action) for action in own), ".RE"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cancorderd.cli import cancorderctl, cancorderd, canlogger, mock_uds_canlogger, rusoku_canlogger
+from cancorderd.cli import arguments, cancorderd, canlogger, mock_uds_canlogger, rusoku_canlogger
 from cancorderd.config.interfaces import SECTIONS
 from cancorderd.config.model import Configuration
 
@@ -44,7 +44,7 @@ def test_every_key_has_an_entry() -> None:
     ("page", "parser"),
     [
         ("cancorderd.8", cancorderd.parser()),
-        ("cancorderctl.1", cancorderctl.parser()),
+        ("cancorderctl.1", arguments.parser()),
         *((f"{name}.1", parser) for name, parser in ONE_BUS.items()),
     ],
 )
@@ -78,7 +78,7 @@ STATUS = (
     [
         ("cancorderctl sta", {"start", "status"}),
         ("cancorderctl --s", {"--socket"}),
-        ("cancorderctl reload --", {"--dry-run", "--help"}),
+        ("cancorderctl reload --", {"--dry-run", "--help", "--json"}),
         ("cancorderctl --socket x restart bo", {"body"}),
         ("cancorderctl status ", {"body"}),
         ("cancorderctl check pyproj", {"pyproject.toml"}),
