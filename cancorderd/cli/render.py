@@ -81,10 +81,11 @@ def event_line(event: dict[str, Any]) -> str:
 
 
 def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
-    why = bus["reason"] or (f"was: {bus['last_error']}" if bus["last_error"] else "")
+    was = f"was: {bus['last_error']}" if bus["last_error"] else ""
+    recording = recording_text(bus)
+    why = bus["reason"] or (recording if recording_troubled(bus) else was or recording)
     if bus["state"] == "running" and bus["controller"] not in (None, "error-active"):
         why = f"controller is {bus['controller']}"
-    why = why or recording_text(bus)
     return (
         bus["name"],
         bus["state"],
@@ -99,6 +100,11 @@ def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
         duration(now - bus["since"]),
         why,
     )
+
+
+def recording_troubled(bus: dict[str, Any]) -> bool:
+    """True where a bus that runs is not recorded as it should be."""
+    return bus["state"] == "running" and bool(bus.get("recording") and bus["recording"]["reason"])
 
 
 def recording_text(bus: dict[str, Any]) -> str:

@@ -22,7 +22,8 @@ def frame_of(message: can.Message) -> Frame:
 def frames_in(path: Path) -> list[Frame]:
     """The frames of one recording, with times since the epoch."""
     more = {"relative_timestamp": False} if path.suffix == ".asc" else {}
-    return [frame_of(message) for message in can.LogReader(path, **more)]
+    with can.LogReader(path, **more) as reader:
+        return [frame_of(message) for message in reader]
 
 
 def recorded(folder: Path) -> list[Frame]:
