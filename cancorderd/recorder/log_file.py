@@ -1,7 +1,6 @@
-"""One file of a recording, written by python-can. What it holds is made safe with `checkpoint`, once a second.
+"""One file of a recording, written by python-can. `checkpoint`, once a second, puts on the disk what it holds.
 
-All errors of the disk are OSError; after one, `give_up` leaves what was safe: whole lines, whole
-containers. An mf4 is written when it is closed: until then its frames are in a temporary file
+All errors of the disk are OSError; after one, `give_up` leaves what was whole: lines or containers. An mf4 is written when it is closed: until then its frames are in a temporary file
 beside it.
 """
 
@@ -30,6 +29,8 @@ _MOST_CHANNELS = 254
 _TRAILING_NUMBER = re.compile(r"\d+$")
 _MF4_FRAME_BYTES = 84
 """76 for what python-can keeps of a frame, 8 for its time."""
+_FLUSH_EVERY = 64
+"""Frames of a text from one flush to the next."""
 _SCRATCH = ".cancorder-mf4-"
 _LEFT_S = 24 * 3600.0
 """A scratch file that nobody has written to for so long has no owner."""
@@ -57,7 +58,7 @@ class LogFile:
         self.path = path
         self.frames = 0
         self.safe_frames = 0
-        """Frames that a crash or a full disk cannot take any more."""
+        """Frames that a crash of this process or a full disk cannot take any more."""
         self._kind = kind
         self._channel = channel
         number = _TRAILING_NUMBER.search(channel)
@@ -65,9 +66,10 @@ class LogFile:
         numbered = number is None or int(number[0]) < _MOST_CHANNELS
         self._message_channel = channel if kind == "log" or numbered else None
         self._first_us = self._last_us = 0
-        self._safe_size = 0
+        self._safe_size = self._synced_frames = 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         self._raw: BinaryIO | None = None
+        self._text: io.TextIOWrapper | None = None
         self._writer: can.io.generic.MessageWriter | None = None
 
     def foreign(self, timestamp_us: int) -> bool:
@@ -95,6 +97,8 @@ class LogFile:
             )
         )
         self.frames += 1
+        if self._text and self.frames % _FLUSH_EVERY == 0:
+            self._flush(self._text)
 
     @property
     def size(self) -> int:
@@ -115,20 +119,20 @@ class LogFile:
         return os.fstat(self._descriptor).st_nlink == 0
 
     def checkpoint(self) -> None:
-        """Make safe what was written since the last time. Does nothing for an mf4."""
-        if self.safe_frames == self.frames or self._kind == "mf4":
+        """Put on the disk what was written since the last time. Does nothing for an mf4."""
+        if self._synced_frames == self.frames or self._kind == "mf4":
             return
-        if self._kind == "blf":
+        if self._text:
+            self._flush(self._text)
+        else:
             # A container that is not full, and a header that tells the file's time: both come with the end.
             self._end_writer()
-        elif self._raw:
-            cast("can.CanutilsLogWriter | can.ASCWriter", self._writer).file.flush()
-        self._make_safe()
+        self._sync()
 
     def close(self) -> int:
         """End the file in order; returns its size. After an OSError, `give_up` is left to do."""
         self._end_writer()
-        self._make_safe()
+        self._sync()
         os.close(self._descriptor)
         return self._safe_size
 
@@ -144,16 +148,24 @@ class LogFile:
                 Path(self.path).unlink()
         os.close(self._descriptor)
 
-    def _make_safe(self) -> None:
-        _sync(self._descriptor)
+    def _flush(self, text: io.TextIOWrapper) -> None:
+        text.flush()
+        self._note_safe()
+
+    def _note_safe(self) -> None:
         self._safe_size = os.fstat(self._descriptor).st_size
         self.safe_frames = self.frames
+
+    def _sync(self) -> None:
+        _sync(self._descriptor)
+        self._note_safe()
+        self._synced_frames = self.frames
 
     def _end_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer:
             writer.stop()
-            self._raw = None
+            self._raw = self._text = None
 
     def _open(self) -> can.io.generic.MessageWriter:
         # asammdf asks for the file's name; the others write to what was created, whatever its name is now.
@@ -169,7 +181,7 @@ class LogFile:
         if self._kind == "mf4":
             self._place_scratch_file()
             return mf4.MF4Writer(raw)
-        text = io.TextIOWrapper(cast("io.BufferedRandom", raw), encoding="utf-8", newline="\n")
+        text = self._text = io.TextIOWrapper(cast("io.BufferedRandom", raw), encoding="utf-8", newline="\n")
         if self._kind == "log":
             return can.CanutilsLogWriter(text, channel=self._channel)
         writer = can.ASCWriter(text)

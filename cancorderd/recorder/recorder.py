@@ -9,6 +9,7 @@ import contextlib
 import errno
 import getpass
 import os
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 _MB = 1_000_000
 _LOOK_AGAIN_S = 5.0
-"""How often a recording that stopped looks whether it may go on."""
+"""How often a recording that stopped looks whether it may go on,"""
+_LONGEST_S = 80.0
+"""and how long it waits for the first look where it stops again and again."""
+_SETTLED_S = 60.0
+"""A recording that went on for so long counts as one that works."""
 _SIZE_EVERY = 64
 """Frames from one look at the file's size to the next."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -48,25 +53,27 @@ class Recorder:
         self._size = 0
         self._reason = ""
         self._next_look_s = 0.0
-        self._frames = 0
-        self._dropped = 0
+        self._since_s = time.monotonic()
+        self._delay_s = _LOOK_AGAIN_S / 2
+        self._taken = 0
+        self._finished = 0
+        """Frames in the files before this one."""
         self._look()
 
     def report(self) -> Recording:
         state = "stopped" if self._reason else "recording"
-        return Recording(state, self._reason, self._path, self._size, self._frames, self._dropped)
+        frames = self._finished + (self._file.frames if self._file else 0)
+        return Recording(state, self._reason, self._path, self._size, frames, self._taken - frames)
 
     def take(self, frames: Iterable[Frame]) -> None:
         """Write frames, or count them where recording is stopped."""
         for frame in frames:
+            self._taken += 1
             if self._reason:
-                self._dropped += 1
                 continue
-            before = self._frames
             try:
                 self._write(frame)
             except OSError as error:
-                self._dropped += self._frames == before
                 self._give_up(self._because(error))
 
     def tick(self, now_s: float) -> None:
@@ -98,7 +105,6 @@ class Recorder:
             self._end_file()
         file = self._file or self._begin()
         file.write(frame)
-        self._frames += 1
         if file.frames % _SIZE_EVERY == 0:
             self._size = file.size
             if self._size >= self._record.rotate_mb * _MB:
@@ -136,6 +142,7 @@ class Recorder:
         """Close the file in order; after an OSError it is left to `_give_up`."""
         if self._file:
             self._size = self._file.close()
+            self._finished += self._file.frames
             self._file = None
 
     def _give_up(self, why: str) -> None:
@@ -143,14 +150,15 @@ class Recorder:
         file, self._file = self._file, None
         if file:
             file.give_up()
-            lost = file.frames - file.safe_frames
-            self._frames -= lost
-            self._dropped += lost
+            self._finished += file.safe_frames
         self._stop(why)
 
     def _stop(self, why: str) -> None:
         self._reason = why
-        self._next_look_s = 0.0
+        now_s = time.monotonic()
+        settled = now_s - self._since_s > _SETTLED_S
+        self._delay_s = _LOOK_AGAIN_S if settled else min(_LONGEST_S, 2 * self._delay_s)
+        self._next_look_s = now_s + self._delay_s
         self._tell(Notice("error", f"recording stopped: {why}"))
 
     def _look(self) -> None:
@@ -165,6 +173,7 @@ class Recorder:
             return
         if self._reason:
             self._reason = ""
+            self._since_s = time.monotonic()
             self._tell(Notice("info", "recording goes on"))
 
     def _prepare(self) -> None:
