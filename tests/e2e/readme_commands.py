@@ -119,7 +119,7 @@ class Shell:
     def end(self) -> None:
         """As its user does: Ctrl+C, or for what runs beside the shell (&), kill. Its last words are checked."""
         beside = self.line.endswith("&")
-        self._signal(signal.SIGTERM if beside else signal.SIGINT)
+        self.signal(signal.SIGTERM if beside else signal.SIGINT)
         self._reader.join(PATIENCE_S)
         assert not self._reader.is_alive(), self.lines[-5:]
         # The shell itself may have died of Ctrl+C.
@@ -127,7 +127,7 @@ class Shell:
         self.wait_line(r"\[exit] Shutting down\.\.\.")
         self.wait_line(r"\[stats] Frames sent: [1-9]\d*, dropped: 0, bytes: [1-9]\d*")
 
-    def _signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
         # The shell's process group holds it and what it started, and nothing else.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
@@ -136,7 +136,10 @@ class Shell:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         self._reader.join(PATIENCE_S)
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        assert self.process.stdout
+        self.process.stdout.close()
