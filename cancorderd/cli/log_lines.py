@@ -12,21 +12,34 @@ if TYPE_CHECKING:
     from cancorderd.cli.printer import Printer
 
 _PHASES = {
-    Phase.RUNNING: "CAN bus is open again",
     Phase.WAITING: "Waiting for the adapter",
     Phase.BACKOFF: "CAN error, trying again",
-    Phase.FAILED: "Stopped",
+    Phase.FAILED: "Cannot be opened, trying again",
 }
-"""What the phases of a bus are called here; the others are not told."""
+"""What phases of a bus are called here. Of the others `running` alone is told, in its own way."""
 
 
 class LogLines(logging.Handler):
-    """What is known of a bus before `opened` is set, whoever opens it tells."""
+    """Of one bus. How it is opened at first tells whoever does that, and then `opened`."""
 
     def __init__(self, printer: Printer) -> None:
         super().__init__()
         self._printer = printer
-        self.opened = False
+        self._opened = False
+        self._told_trouble = False
+
+    def opened(self) -> None:
+        """The bus is open for the first time."""
+        self._opened = True
+
+    def look(self, phase: Phase) -> None:
+        """Called now and then with the bus's phase: tells when a trouble that was told is over.
+
+        Not by its record, which is held back where it repeats itself.
+        """
+        if self._told_trouble and phase == Phase.RUNNING:
+            self._told_trouble = False
+            self._printer.say("can", "CAN bus is open again")
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -34,7 +47,8 @@ class LogLines(logging.Handler):
         phase = getattr(record, "state", None)
         if phase is not None and text.partition(":")[0] == phase:
             words = _PHASES.get(phase)
-            if words and self.opened:
+            if words and self._opened:
+                self._told_trouble = True
                 self._printer.say("can", words + text.removeprefix(phase), colour)
         elif record.name == "cancorderd.announce":
             self._printer.say("zeroconf", text[:1].upper() + text[1:], colour)

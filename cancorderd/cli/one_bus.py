@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import math
 import os
 import signal
 import sys
@@ -23,7 +24,7 @@ from cancorderd.control.protocol import Exit
 from cancorderd.report import Counts
 from cancorderd.service.log import SummedUp
 from cancorderd.supervisor.announce import Introduction
-from cancorderd.supervisor.machine import Phase
+from cancorderd.supervisor.machine import Event, Phase
 from cancorderd.supervisor.ports import PortMemory
 from cancorderd.supervisor.supervision import Supervision
 
@@ -40,6 +41,8 @@ _VERDICTS = (Phase.RUNNING, Phase.WAITING, Phase.BACKOFF, Phase.FAILED)
 """Phases that tell whether a bus could be opened."""
 _UNTOLD = ("found", "differs", "overruns", "dropped")
 """Details of an adapter that change, or have a line of their own."""
+_RETRY_EVERY_S = 5.0
+"""For an adapter that worked and now refuses its settings."""
 _FRAMES_S = 1.0
 """How long the output may take at the end for the frames that still wait to be printed."""
 _LINES_S = 1.0
@@ -100,6 +103,7 @@ class _OneBus:
         self._lines = LogLines(self._printer)
         self._log = SummedUp(self._lines)
         self._skipped = Counts()
+        self._retry_s = math.inf
         self._loop = asyncio.get_running_loop()
         self._verdict: asyncio.Future[tuple[Phase, str]] = self._loop.create_future()
         self._supervision = Supervision(
@@ -142,7 +146,8 @@ class _OneBus:
                 self._printer.plain(advice)
                 return False
         else:
-            self._lines.opened = True
+            self._lines.opened()
+            self._retry_s = 0.0
             self._printer.say("server", f"TCP server listening on port {bus.port}")
             for line in (
                 f"Clients can connect to port {bus.port}",
@@ -198,11 +203,18 @@ class _OneBus:
         phase = bus.life.phase
         if phase in _VERDICTS and not self._verdict.done():
             self._verdict.set_result((phase, bus.reason))
+        self._lines.look(phase)
 
     def _tick(self, now_s: float) -> None:
         self._log.tick(now_s)
+        bus = self._supervision.manager.buses[NAME]
+        self._lines.look(bus.life.phase)
+        if bus.life.phase == Phase.FAILED and now_s >= self._retry_s:
+            # Nobody can start it again by hand here, as cancorderctl does.
+            self._retry_s = now_s + _RETRY_EVERY_S
+            bus.handle(Event.START)
         if self._plan.verbose:
-            counts = self._supervision.manager.buses[NAME].counts
+            counts = bus.counts
             for kind in ("error", "remote"):
                 if new := getattr(counts, kind) - getattr(self._skipped, kind):
                     self._printer.say("can", f"SKIP {new} {kind} frame(s)", tagged.YELLOW)
