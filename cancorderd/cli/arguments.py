@@ -31,6 +31,13 @@ examples:
 exit status: 0 done; 1 failed; 2 wrong usage; 3 status: a bus that should run does not;
 4 no permission; 7 the daemon is not running
 """
+_COMPLETED = (
+    "cancorderctl",
+    "cancorderd",
+    "cancorder-canlogger",
+    "cancorder-rusoku-canlogger",
+    "cancorder-mock-uds-canlogger",
+)
 _SHORTEST_S, _LONGEST_S = 0.1, 86_400
 _VERBS = {
     "start": ("start buses that are stopped, or that have failed", "start body"),
@@ -63,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     _add_detect(commands)
     _add_discover(commands)
     _add_dump(commands)
+    _add_completion(commands)
     _add_help(commands)
     return made
 
@@ -71,8 +79,12 @@ def _command(
     commands: Any, name: str, what: str, *examples: tuple[str, str], module: str = ""
 ) -> argparse.ArgumentParser:
     """A command: `what` it does (also the start of its own help), and examples with a word on each."""
-    width = max((len(words) for words, _ in examples), default=0)
-    lines = [f"  cancorderctl {words:{width}}  {about}".rstrip() for words, about in examples]
+    # A line that names the program stands as it is.
+    shown = [
+        (words if "cancorderctl " in words else f"cancorderctl {words}", about) for words, about in examples
+    ]
+    width = max((len(words) for words, _ in shown), default=0)
+    lines = [f"  {words:{width}}  {about}".rstrip() for words, about in shown]
     one: argparse.ArgumentParser = commands.add_parser(
         name,
         help=what,
@@ -192,7 +204,7 @@ def _add_detect(commands: Any) -> None:
     )
     detect.add_argument(
         "--probe",
-        metavar="PORT",
+        metavar="DEVICE",
         nargs="*",
         help="ask the serial ports on USB, and these, whether they are slcan adapters: sends them V; "
         "some boards restart when their port is opened",
@@ -275,6 +287,30 @@ def _count(text: str) -> int:
     if (count := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return count
+
+
+def _add_completion(commands: Any) -> None:
+    completion = _command(
+        commands,
+        "completion",
+        "print what makes a shell complete commands, options and names of buses",
+        ('eval "$(cancorderctl completion bash)"', "in ~/.bashrc"),
+        ('eval "$(cancorderctl completion zsh)"', "in ~/.zshrc, behind compinit"),
+        ("completion fish >~/.config/fish/completions/cancorderctl.fish", ""),
+        ("completion bash cancorderd", "for the daemon's own options"),
+    )
+    completion.add_argument(
+        "shell",
+        choices=("bash", "zsh", "fish", "buses"),
+        help="shell to print it for; buses prints the names that are completed",
+    )
+    completion.add_argument(
+        "program",
+        nargs="?",
+        choices=_COMPLETED,
+        default="cancorderctl",
+        help="program to complete (default: %(default)s)",
+    )
 
 
 def _add_help(commands: Any) -> None:

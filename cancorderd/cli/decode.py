@@ -80,10 +80,21 @@ def _messages(path: str) -> list[Message]:
     if not path.lower().endswith(_SUFFIXES):
         raise DatabaseUnreadable(f"{path}: its name ends in none of {' '.join(_SUFFIXES)}.")
     try:
-        messages: list[Message] = cantools.database.load_file(path).messages  # type: ignore[union-attr]
+        database = cantools.database.load_file(path, encoding=_encoding(path))
+        messages: list[Message] = database.messages  # type: ignore[union-attr]
     except OSError as error:
         raise DatabaseUnreadable(f"{path}: {error.strerror}. Correct the name of the database.") from error
     except Exception as error:  # whatever a parser comes to by a file that is none
         fact = printable(" ".join(str(error).split())) or type(error).__name__
         raise DatabaseUnreadable(f"{path}: no database of frames that cantools can read. {fact}") from error
     return messages
+
+
+def _encoding(path: str) -> str | None:
+    """Vector's tools write cp1252, which cantools takes for granted; what is UTF-8 hardly is that by chance."""
+    with open(path, "rb") as file:
+        try:
+            file.read().decode()
+        except UnicodeDecodeError:
+            return None
+    return "utf-8"

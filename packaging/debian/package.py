@@ -33,17 +33,15 @@ FILES = {
     "packaging/systemd/cancorderd.sysusers": "usr/lib/sysusers.d/cancorderd.conf",
     "packaging/systemd/cancorderd.tmpfiles": "usr/lib/tmpfiles.d/cancorderd.conf",
     "packaging/udev/60-cancorderd.rules": "lib/udev/rules.d/60-cancorderd.rules",
-    "packaging/completion/cancorderctl.bash": "usr/share/bash-completion/completions/cancorderctl",
 }
 EXAMPLES = ("packaging/systemd/*.example", "packaging/systemd/drop-ins/*.conf")
 """For the administrator to copy; what they are for stands in them."""
-COMPLETED = (
-    "cancorderd",
-    "cancorder-canlogger",
-    "cancorder-rusoku-canlogger",
-    "cancorder-mock-uds-canlogger",
-)
-"""Commands whose completion is in cancorderctl's file, too."""
+COMPLETIONS = {
+    "bash": "usr/share/bash-completion/completions/{}",
+    "zsh": "usr/share/zsh/vendor-completions/_{}",
+    "fish": "usr/share/fish/vendor_completions.d/{}.fish",
+}
+"""Where each shell looks for what completes a command."""
 SCRIPTS = ("postinst", "prerm", "postrm")
 MAINTAINER = "cancorderd developers <cancorderd@example.org>"
 
@@ -153,8 +151,8 @@ def fill(stage: Path, version: str, epoch: int) -> None:
     package.write_text(package.read_text().replace(f'"{own_version()}"', f'"{version}"'))
     for source, target in FILES.items():
         put(stage / target, (ROOT / source).read_bytes())
-    for name in COMPLETED:
-        (stage / f"usr/share/bash-completion/completions/{name}").symlink_to("cancorderctl")
+    for path in sorted(ROOT.glob("cancorderd/cli/completions/*")):
+        put(stage / COMPLETIONS[path.suffix[1:]].format(path.stem), path.read_bytes())
     (stage / "etc/cancorder.d").mkdir()
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]

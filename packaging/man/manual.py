@@ -1,7 +1,7 @@
-"""Writes the man pages and the completion: what `build` starts.
+"""Writes the man pages and the completions: what `build` starts.
 
 Prose stands in the templates (`*.in`); what the program says of itself takes the place of the lines
-`@NAME@`. The pages are kept in the checkout, and a test compares, so that they cannot lag behind.
+`@NAME@`. All is kept in the checkout, and a test compares, so that it cannot lag behind.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _PLACE = re.compile(r"^[ ]*@(\w+)@$", re.MULTILINE)
 
 
 def pages() -> dict[Path, str]:
-    """Every file that is made from a template, and what it should hold."""
+    """Every file that is written, and what it should hold."""
     daemon, control = cancorderd.parser(), arguments.parser()
-    man, complete = ROOT / "packaging/man", ROOT / "packaging/completion"
+    man, completions = ROOT / "packaging/man", ROOT / "cancorderd/cli/completions"
     return {
         man / "cancorderd.8": filled(
             man / "cancorderd.8.in", SYNOPSIS=options.synopsis(daemon), OPTIONS=options.option_entries(daemon)
@@ -43,20 +43,19 @@ def pages() -> dict[Path, str]:
             EVERY_BUS=keys.every_bus(),
             INTERFACES=keys.interfaces(),
         ),
-        complete / "cancorderctl.bash": filled(
-            complete / "cancorderctl.bash.in",
-            OPTIONS=completion.options_of_commands(control),
-            OPERANDS=completion.operands_of_commands(control),
-            DAEMON=completion.options_of(daemon),
-            ONE_BUS=completion.options_by_program(ONE_BUS),
-        ),
-    } | {
-        man / f"{name}.1": filled(
-            man / f"{name}.1.in",
-            SYNOPSIS=options.synopsis_lines(parser),
-            OPTIONS=options.option_entries(parser),
-        )
-        for name, parser in ONE_BUS.items()
+        **{
+            completions / f"{program.prog}.{shell}": completion.script(program, shell)
+            for program in (control, daemon, *ONE_BUS.values())
+            for shell in completion.SHELLS
+        },
+        **{
+            man / f"{name}.1": filled(
+                man / f"{name}.1.in",
+                SYNOPSIS=options.synopsis_lines(parser),
+                OPTIONS=options.option_entries(parser),
+            )
+            for name, parser in ONE_BUS.items()
+        },
     }
 
 

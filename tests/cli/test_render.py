@@ -108,3 +108,46 @@ def test_duration(seconds: float, text: str) -> None:
 )
 def test_bus_that_should_run_and_does_not(state: str, wanted: bool) -> None:
     assert render.all_as_wanted(status(state=state)["buses"]) is wanted
+
+
+@pytest.mark.parametrize(
+    ("recording", "cell", "why"),
+    [
+        (None, "-", ""),
+        ({"state": "recording", "file": "x", "bytes": 81_500_000, "reason": None}, "82 MB", ""),
+        (
+            {"state": "stopped", "file": "x", "bytes": 5, "reason": "the disk is full"},
+            "stopped",
+            "recording stopped: the disk is full",
+        ),
+    ],
+)
+def test_recording(recording: dict[str, Any] | None, cell: str, why: str) -> None:
+    bus = status(recording=recording)["buses"][0]
+    other = status(name="x", recording={"state": "recording", "bytes": 1, "reason": ""})["buses"][0]
+    header, rows = render.status_cells([bus, other], 1000.0)
+    assert dict(zip(header, rows[0], strict=True)).items() >= {"REC": cell, "WHY": why}.items()
+    assert "REC" not in render.status_cells([status()["buses"][0]], 1000.0).header
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (9949, "9.9 kB"),
+        (9950, "10 kB"),
+        (999_500, "1.0 MB"),
+        (81_500_000, "82 MB"),
+        (5 * 10**15, "5000 TB"),
+    ],
+)
+def test_size(count: int, text: str) -> None:
+    assert render.size(count) == text
+
+
+def test_what_a_terminal_would_obey_is_not_shown() -> None:
+    assert render.columns(("NAME",), [("a\x1b[2Jb\x07\n",)]) == ["NAME", "a?[2Jb??"]
+    event = {"time": 0, "bus": "b", "level": "info", "text": "one\ntwo\x1b[31m"}
+    assert render.event_line(event).endswith("b: one\ntwo?[31m")

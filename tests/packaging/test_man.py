@@ -1,4 +1,4 @@
-"""Man pages and completion: they say what the program says, and are written as they should be."""
+"""Man pages and completions: they say what the program says, and are written as they should be."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from cancorderd.config.model import Configuration
 ROOT = Path(__file__).parents[2]
 ONE_BUS = {one.COMMAND: one.parser() for one in (canlogger, mock_uds_canlogger, rusoku_canlogger)}
 PAGES = ["cancorder.toml.5", "cancorderctl.1", "cancorderd.8", *(f"{name}.1" for name in ONE_BUS)]
-COMPLETION = ROOT / "packaging/completion/cancorderctl.bash"
+COMPLETIONS = ROOT / "cancorderd/cli/completions"
 
 
 def shown(name: str) -> str:
@@ -68,11 +68,6 @@ def test_nothing_is_found_wrong_with_a_page(page: str, command: list[str]) -> No
     assert not said
 
 
-STATUS = (
-    '{\n  "buses": [\n    {\n      "name": "body",\n      "clients": [\n        {\n          "name": "no"'
-)
-
-
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
@@ -80,8 +75,12 @@ STATUS = (
         ("cancorderctl --s", {"--socket"}),
         ("cancorderctl reload --", {"--dry-run", "--help", "--json"}),
         ("cancorderctl --socket x restart bo", {"body"}),
-        ("cancorderctl status ", {"body"}),
+        ("cancorderctl status ", {"body", "x"}),
+        ("cancorderctl status x b", {"body"}),
+        ("cancorderctl --socket y status ", {"body", "y"}),
         ("cancorderctl check pyproj", {"pyproject.toml"}),
+        ("cancorderctl dump body --decode pyproj", {"pyproject.toml"}),
+        ("cancorderctl dump -t ", {"a", "A", "d", "z"}),
         ("cancorderd --de", {"--demo"}),
         ("cancorderd -c pyproj", {"pyproject.toml"}),
         ("cancorder-canlogger --au", {"--auto"}),
@@ -90,12 +89,16 @@ STATUS = (
         ("cancorder-mock-uds-canlogger --as", {"--async"}),
     ],
 )
-def test_completes(words: str, offered: set[str], tmp_path: Path) -> None:
+def test_completes_in_bash(words: str, offered: set[str], tmp_path: Path) -> None:
     fake = tmp_path / "cancorderctl"
-    fake.write_text(f"#!/bin/sh\ncat <<'STATUS'\n{STATUS}\nSTATUS\n")
+    fake.write_text('#!/bin/sh\n[ "$1" = --socket ] || set -- - x "$@"\n[ "$4" = buses ] && echo body "$2"\n')
     fake.chmod(0o755)
     split = words.split(" ")
-    script = f'. "{COMPLETION}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); "$(complete -p "$1" | sed "s/.*-F \\([a-z_]*\\) .*/\\1/")"; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    script = (
+        f'. "{COMPLETIONS}/$1.bash"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+        '"_shtab_${1//-/_}"; '
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
     done = subprocess.run(
         ["bash", "-c", script, "bash", *split],
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},

@@ -14,7 +14,7 @@ SCRIPTS = [
         "packaging/debian/prerm",
         "packaging/debian/postrm",
     ),
-    *("packaging/launchd/install", "packaging/man/build", "packaging/completion/cancorderctl.bash"),
+    *("packaging/launchd/install", "packaging/man/build"),
     *("tests/run", "tests/lab/run", "tests/lab/machine", "contrib/demo"),
 ]
 
