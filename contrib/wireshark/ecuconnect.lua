@@ -5,15 +5,17 @@
 --   Windows       %APPDATA%\Wireshark\plugins\
 -- or try it without: tshark -X lua_script:ecuconnect.lua -i lo -f 'tcp portrange 42420-42519'
 --
--- Each frame goes on to Wireshark's CAN dissectors, so that all that works on a SocketCAN capture works here:
--- can.id filters, Decode As on "CAN next level dissector", the preferences of ISO 15765, and what builds on them.
+-- Each frame goes on to Wireshark's CAN dissectors, so that what works on a SocketCAN capture works here:
+-- can.id filters, ISO 15765 with UDS and OBD-II, J1939, CANopen:
+--   Analyze > Decode As > "CAN next level dissector", and "ISO15765 next level dissector"; or
+--   tshark -d can.subdissector,iso15765 -d iso15765.subdissector,uds
 -- README.md beside this file tells more.
 --
 -- A stream is packets back to back, from server to client only, big-endian: time stamp (8 bytes, microseconds
 -- since the Unix epoch), arbitration id (4, no flag bits), flags (1), length in bytes (1), payload (0 to 64).
 -- Streams are known by their port (preference "TCP ports", 42420 to 42519), by Decode As, or by their look.
 --
--- Wireshark 3.6 to 4.6, Lua 5.2 to 5.4.
+-- Tested with Wireshark 4.0 (Lua 5.2) and 4.4 (Lua 5.4).
 
 local ecuconnect = Proto("ecuconnect", "ECUconnect Logger Protocol")
 

@@ -11,13 +11,13 @@ import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import can
 import pytest
 
-from cancorderd.frame import BRS, DLC_LENGTHS, ESI, EXTENDED, FD, Frame
+from cancorderd.frame import BRS, ESI, EXTENDED, FD, Frame
 from cancorderd.simulator import Options
 from cancorderd.wire import encode, encode_all
 from tests.contrib.captures import Stream, capture, pieces
+from tests.contrib.recordings import write_every_kind
 from tests.contrib.tools import left_out, needed
 from tests.contrib.tshark import Tshark
 from tests.harness import Client, Daemon, poll
@@ -106,31 +106,11 @@ def services(tshark: Tshark, capture: bytes, *options: str) -> list[int]:
     ]
 
 
-def fd_log(file: Path) -> int:
-    """A log of every kind of frame; how many it has."""
-    kinds = [(0x123, False), (0x18DA_F110, True)]
-    fd_flags = [(False, False), (True, False), (False, True), (True, True)]
-    with can.CanutilsLogWriter(file) as log:
-        count = 0
-        for arbitration_id, extended in kinds:
-            for length in DLC_LENGTHS:
-                for fd in (True, False) if length <= 8 else (True,):
-                    for brs, esi in fd_flags if fd else fd_flags[:1]:
-                        count += 1
-                        log(
-                            can.Message(
-                                timestamp=1.0 + count / 1000, arbitration_id=arbitration_id, is_extended_id=extended,
-                                is_fd=fd, bitrate_switch=brs, error_state_indicator=esi, data=bytes(range(length)),
-                            )
-                        )  # fmt: skip
-    return count
-
-
 def test_a_replayed_log_of_every_kind_of_frame_is_shown_as_the_client_got_it(
     tshark: Tshark, tmp_path: Path
 ) -> None:
     log = tmp_path / "all.log"
-    count = fd_log(log)
+    count = write_every_kind(log)
     bus = f'[bus.tape]\ninterface = "replay"\nfile = "{log}"\nspeed = 1\nloop = true\n'
     with Daemon(tmp_path, bus) as daemon:
         port = daemon.wait_port("tape")
