@@ -26,7 +26,9 @@ def main() -> None:
         )  # fmt: skip
         try:
             assert demo.stdout
-            port = next(found[1] for line in demo.stdout if (found := re.search(r"localhost, port (\d+)", line)))
+            port = next(
+                found[1] for line in demo.stdout if (found := re.search(r"localhost, port (\d+)", line))
+            )
             with Client(int(port)) as reference:
                 for name in NAMES:
                     check([*command(name, Path(runtime)), "localhost", port, str(FRAMES)], reference)
@@ -40,7 +42,10 @@ def check(words: list[str], reference: Client) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done
     printed = done.stdout.splitlines()
     assert len(printed) == FRAMES
-    poll(lambda: stand_in_a_row(printed, list(reference.frames)), what=f"the lines of {words} as they were sent")
+    poll(
+        lambda: stand_in_a_row(printed, list(reference.frames)),
+        what=f"the lines of {words} as they were sent",
+    )
 
 
 if __name__ == "__main__":

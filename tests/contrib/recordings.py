@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def write_every_kind(file: Path) -> int:
     """Write a candump log with both kinds of id, every length and every flag, 1 ms apart; how many frames it has."""
     classic = [(length, False, False, False) for length in range(CLASSIC_MAX_LENGTH + 1)]
-    fd = [(length, True, *flags) for length in DLC_LENGTHS for flags in product((False, True), repeat=2)]
+    fd = [
+        (length, True, brs, esi) for length in DLC_LENGTHS for brs in (False, True) for esi in (False, True)
+    ]
     kinds = list(product(((0x123, False), (0x18DA_F110, True)), classic + fd))
     with can.CanutilsLogWriter(file) as log:
         for number, ((arbitration_id, extended), (length, is_fd, brs, esi)) in enumerate(kinds):

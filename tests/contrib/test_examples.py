@@ -94,7 +94,10 @@ def test_the_lines_are_those_of_a_candump_log(tmp_path: Path) -> None:
         Frame(
             round(one.timestamp * 1_000_000),
             one.arbitration_id,
-            EXTENDED * one.is_extended_id + FD * one.is_fd + BRS * one.bitrate_switch + ESI * one.error_state_indicator,
+            EXTENDED * one.is_extended_id
+            + FD * one.is_fd
+            + BRS * one.bitrate_switch
+            + ESI * one.error_state_indicator,
             bytes(one.data),
         )
         for one in read
@@ -102,7 +105,9 @@ def test_the_lines_are_those_of_a_candump_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 13, 14, 61, len(BYTES)])
-def test_packets_may_be_cut_anywhere_and_the_end_of_the_stream_is_no_mistake(example: list[str], size: int) -> None:
+def test_packets_may_be_cut_anywhere_and_the_end_of_the_stream_is_no_mistake(
+    example: list[str], size: int
+) -> None:
     with server(*(BYTES[at : at + size] for at in range(0, len(BYTES), size))) as port:
         done = run(*example, "127.0.0.1", port)
     assert (done.returncode, done.stderr) == (0, "")
