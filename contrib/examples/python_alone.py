@@ -52,13 +52,13 @@ def main() -> None:
     try:
         connection = socket.create_connection((host, port), timeout=5)
     except OSError as error:
-        sys.exit(f"{host} port {port}: {error}")
+        sys.exit(f"{host} port {port}: {error.strerror or error}")
     connection.settimeout(None)  # a bus may be silent for as long as it likes
     try:
         for frame in islice(frames(connection.makefile("rb")), count):
             print(line(*frame), flush=True)
     except OSError as error:
-        sys.exit(f"{host} port {port}: {error}")
+        sys.exit(f"{host} port {port}: {error.strerror or error}")
 
 
 if __name__ == "__main__":
