@@ -5,15 +5,17 @@
 --   Windows       %APPDATA%\Wireshark\plugins\
 -- or try it without: tshark -X lua_script:ecuconnect.lua -i lo -f 'tcp portrange 42420-42519'
 --
--- Each frame goes on to Wireshark's CAN dissectors, so that all that works on a SocketCAN capture works here:
--- can.id filters, Decode As on "CAN next level dissector", the preferences of ISO 15765, and what builds on them.
+-- Each frame goes on to Wireshark's CAN dissectors, so that what works on a SocketCAN capture works here:
+-- can.id filters, ISO 15765 with UDS and OBD-II, J1939, CANopen:
+--   Analyze > Decode As > "CAN next level dissector", and "ISO15765 next level dissector"; or
+--   tshark -d can.subdissector,iso15765 -d iso15765.subdissector,uds
 -- README.md beside this file tells more.
 --
 -- A stream is packets back to back, from server to client only, big-endian: time stamp (8 bytes, microseconds
 -- since the Unix epoch), arbitration id (4, no flag bits), flags (1), length in bytes (1), payload (0 to 64).
 -- Streams are known by their port (preference "TCP ports", 42420 to 42519), by Decode As, or by their look.
 --
--- Wireshark 3.6 to 4.6, Lua 5.2 to 5.4.
+-- Tested with Wireshark 4.0 (Lua 5.2) and 4.4 (Lua 5.4).
 
 local ecuconnect = Proto("ecuconnect", "ECUconnect Logger Protocol")
 
@@ -53,9 +55,10 @@ local e = {
     foreign = ProtoExpert.new("ecuconnect.foreign.bytes", "Bytes that are no packet", expert.group.MALFORMED, expert.severity.WARN),
     cut = ProtoExpert.new("ecuconnect.cut", "The rest of this packet was not captured", expert.group.UNDECODED, expert.severity.NOTE),
     clock = ProtoExpert.new("ecuconnect.clock", "The clock was not set: a time before 2000", expert.group.PROTOCOL, expert.severity.NOTE),
+    kept = ProtoExpert.new("ecuconnect.kept", "Not handed to the CAN dissectors", expert.group.UNDECODED, expert.severity.NOTE),
     undissected = ProtoExpert.new("ecuconnect.undissected", "A CAN dissector gave up", expert.group.UNDECODED, expert.severity.WARN),
 }
-ecuconnect.experts = { e.malformed, e.foreign, e.cut, e.clock, e.undissected }
+ecuconnect.experts = { e.malformed, e.foreign, e.cut, e.clock, e.kept, e.undissected }
 
 ecuconnect.prefs.ports = Pref.range("TCP ports", "42420-42519", "Ports that are taken for ECUconnect Logger streams", 65535)
 
@@ -288,8 +291,15 @@ local function hand_over(frame, pinfo, tree, item, text)
     add_info(pinfo, text)
 end
 
+-- So many frames of one captured packet may go on. Wireshark takes a packet with more layers than this preference
+-- allows, 500, for a mistake in a dissector and shows nothing of what follows; a frame makes up to four.
+local function most_frames()
+    local known, layers = pcall(get_preference, "gui.max_tree_depth")
+    return math.floor(((known and tonumber(layers) or 500) - 20) / 4)
+end
+
 local function show(tvb, raw, pinfo, tree, pieces)
-    local frames = {}
+    local frames, left = {}, most_frames()
     for _, piece in ipairs(pieces) do
         if not piece.foreign then
             piece.packet = header(raw, piece.at)
@@ -307,8 +317,12 @@ local function show(tvb, raw, pinfo, tree, pieces)
         else
             local text = frame_text(piece.packet, piece.payload)
             local item = add_packet(tvb, tree, piece, piece.packet, text)
+            left = left - 1
             if piece.wrong then
                 add_info(pinfo, text .. " [Malformed]")
+            elseif left < 0 then
+                add_info(pinfo, text)
+                item:add_proto_expert_info(e.kept, "Not handed to the CAN dissectors: raise the preference gui.max_tree_depth")
             else
                 hand_over(buffer:range(at, #piece.frame):tvb(), pinfo, tree, item, text)
             end
@@ -340,19 +354,20 @@ local function dissect(tvb, pinfo, tree)
         end
     end
 
-    -- A dissector above that breaks off leaves this changed, so it is asked for now.
-    local more_to_come = pinfo.can_desegment > 0 and tvb:len() == tvb:reported_len()
     local pieces, rest_at, rest_size = split(raw)
+    -- First of all: where a dissector above breaks off, can_desegment is not what it was.
+    if rest_at and pinfo.can_desegment > 0 and tvb:len() == tvb:reported_len() then
+        pinfo.desegment_offset = rest_at
+        -- Where the header is not whole, nobody knows how much is missing.
+        pinfo.desegment_len = #raw - rest_at < HEADER and DESEGMENT_ONE_MORE_SEGMENT or rest_at + rest_size - #raw
+        rest_at = nil
+    end
     if #pieces > 0 then
         pinfo.cols.protocol = "ECUconnect"
         pinfo.cols.info:clear()
         show(tvb, raw, pinfo, tree, pieces)
     end
-    if rest_at and more_to_come then
-        pinfo.desegment_offset = rest_at
-        -- Where the header is not whole, nobody knows how much is missing.
-        pinfo.desegment_len = #raw - rest_at < HEADER and DESEGMENT_ONE_MORE_SEGMENT or rest_at + rest_size - #raw
-    elseif rest_at then
+    if rest_at then
         tree:add(ecuconnect, tvb(rest_at), "ECUconnect Logger Protocol, part of a packet"):add_proto_expert_info(e.cut)
     end
     return tvb:len()

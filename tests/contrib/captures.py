@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scapy.layers.inet import IP, TCP
@@ -21,7 +22,9 @@ EPOCH_S = 1_700_000_000.0
 class Stream:
     """One connection, from its handshake on; `segments` are (offset in the stream, bytes) from the server."""
 
-    def __init__(self, segments: Iterable[tuple[int, bytes]], port: int = 42420, client: int = 50_000) -> None:
+    def __init__(
+        self, segments: Iterable[tuple[int, bytes]], port: int = 42420, client: int = 50_000
+    ) -> None:
         self.segments = list(segments)
         self.port = port
         self.client = client
@@ -39,14 +42,18 @@ class Stream:
         segment = TCP(
             sport=source[1], dport=target[1], seq=seq, ack=5_000 if from_client else 1_000, flags=flags
         )
-        whole = Ether(dst="02:00:00:00:00:01", src="02:00:00:00:00:02") / IP(src=source[0], dst=target[0]) / segment
+        whole = (
+            Ether(dst="02:00:00:00:00:01", src="02:00:00:00:00:02")
+            / IP(src=source[0], dst=target[0])
+            / segment
+        )
         return whole / Raw(data) if data else whole
 
 
 def segments(data: bytes, *cuts: int) -> list[tuple[int, bytes]]:
     """`data` cut at these offsets."""
     borders = [0, *cuts, len(data)]
-    return [(start, data[start:end]) for start, end in zip(borders, borders[1:], strict=False) if start < end]
+    return [(start, data[start:end]) for start, end in pairwise(borders) if start < end]
 
 
 def pieces(data: bytes, size: int) -> list[tuple[int, bytes]]:

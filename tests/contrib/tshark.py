@@ -54,17 +54,17 @@ class Tshark:
         """What it prints about `capture`, with any complaint of Lua's as a failure."""
         file = self._home / "capture"
         file.write_bytes(capture)
+        whoever = _NOBODY if os.geteuid() == 0 else None
         done = subprocess.run(
             ["tshark", "-n", "-r", file, *options],
-            capture_output=True, check=False, timeout=300,
+            capture_output=True, text=True, check=False, timeout=300,
             env={"PATH": os.environ["PATH"], "HOME": str(self._home), "TZ": "UTC", "LC_ALL": "C.UTF-8"},
-            **({"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}),
+            user=whoever, group=whoever, extra_groups=None if whoever is None else [],
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr.decode()
-        assert "Lua" not in done.stderr.decode(), done.stderr.decode()
-        printed = done.stdout.decode()
-        assert "Lua Error" not in printed, printed
-        return printed
+        assert done.returncode == 0, done.stderr
+        assert "Lua" not in done.stderr, done.stderr
+        assert "Lua Error" not in done.stdout, done.stdout
+        return done.stdout
 
     def shown(self, capture: bytes, *options: str) -> list[Shown]:
         """Every captured packet with TCP payload."""
@@ -74,9 +74,12 @@ class Tshark:
     def frames(self, capture: bytes, *options: str) -> list[Frame]:
         """All frames of `capture`, after a check that CAN's dissectors saw the same."""
         shown = self.shown(capture, *options)
-        assert [one.expert for one in shown if one.expert] == []
+        complaints = [told for one in shown for told in one.expert]
+        assert not complaints, complaints[:5]
         frames = [frame for one in shown for frame in one.frames]
-        assert [frame for one in shown for frame in one.can] == [frame._replace(timestamp_us=0) for frame in frames]
+        assert [frame for one in shown for frame in one.can] == [
+            frame._replace(timestamp_us=0) for frame in frames
+        ]
         return frames
 
     def __enter__(self) -> Self:
@@ -92,7 +95,7 @@ def _shown(packet: ET.Element) -> Shown | None:
     stream = packet.find("proto[@name='tcp']/field[@name='tcp.stream']")
     assert stream is not None
     shown = Shown(int(stream.get("show", "")))
-    protos = list(packet.iter("proto"))
+    protos = [proto for proto in packet.iter("proto") if proto.get("hide") != "yes"]
     for place, proto in enumerate(protos):
         name = proto.get("name", "")
         shown.protocols.append(name)
