@@ -10,7 +10,7 @@ what a frame is        `frame` (values), `wire` (bytes)
 what can go wrong      `errors` (classes of failure and the worker's exit statuses)
 the frame path         `sources/` decode to batches, `worker/fanout` decides, `worker/server` sends
 a bus's life           `supervisor/machine` decides, `supervisor/process` acts
-reading our ports      `client/` (connect, iterate over frames, discover), for users and for our commands
+reading our ports      `client/` (connect, receive, discover), and for python-can `client/python_can`
 supervisor and worker  `link` (messages and sockets between them), `report` (what a worker tells)
 which adapters         `detect/` (for `cancorderctl detect` and for buses that search)
 the configuration      `config/model` (keys), `config/load` (files, line numbers, mistakes)

@@ -19,6 +19,7 @@ from cancorderd.frame import (
     ESI,
     EXTENDED,
     FD,
+    FD_MAX_LENGTH,
     MAX_EXTENDED_ID,
     MAX_STANDARD_ID,
     Frame,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 HEADER = struct.Struct(">QIBB")
-MAX_PACKET = HEADER.size + max(DLC_LENGTHS)
+MAX_PACKET = HEADER.size + FD_MAX_LENGTH
 
 SERVICE_TYPE = "_ecuconnect-log._tcp.local."
 """By which Zeroconf finds who serves such streams."""
@@ -96,8 +97,8 @@ class PacketDecoder:
         if len(self._buffer) - start < HEADER.size:
             return None
         timestamp_us, arbitration_id, flags, length = HEADER.unpack_from(self._buffer, start)
-        if length > max(DLC_LENGTHS):
-            raise WireError(f"length byte is {length}; a CAN FD frame holds at most 64 bytes")
+        if length > FD_MAX_LENGTH:
+            raise WireError(f"length byte is {length}; a CAN FD frame holds at most {FD_MAX_LENGTH} bytes")
         end = start + HEADER.size + length
         if len(self._buffer) < end:
             return None

@@ -15,12 +15,13 @@ is one sentence that a person can act on. All calls block; with asyncio, use `as
 
 from cancorderd.client.channel import connect_to
 from cancorderd.client.connection import Connection, connect
-from cancorderd.client.discovery import Change, Logger, browse, discover
+from cancorderd.client.discovery import Browser, Change, Logger, browse, discover
 from cancorderd.client.errors import ConnectFailed, DiscoveryFailed, StreamCut, StreamEnded
 from cancorderd.errors import WireError
 from cancorderd.frame import Frame
 
 __all__ = [
+    "Browser",
     "Change",
     "ConnectFailed",
     "Connection",

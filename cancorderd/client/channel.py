@@ -10,8 +10,9 @@ from cancorderd.client.errors import ConnectFailed
 from cancorderd.wire import SERVICE_PREFIX
 
 ZEROCONF = "zeroconf:"
-_SETTLE_S = 1.0
-"""How long another bus of the same name is waited for: loggers answer within 120 ms (RFC 6762, 6)."""
+_SETTLE_S = 1.5
+"""How long another bus of the same name is waited for. Loggers answer within 120 ms, or once their last answer
+is a second old (RFC 6762, 6)."""
 
 
 def connect_to(channel: str, *, timeout_s: float = 5.0) -> Connection:

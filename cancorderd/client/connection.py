@@ -25,7 +25,8 @@ _RECEIVE_BYTES = 1 << 18
 def connect(host: str, port: int, *, timeout_s: float = 5.0) -> Connection:
     """Connect to the logger at `host` (a name, an IPv4 or an IPv6 address) and TCP `port`.
 
-    Every address of the host is tried; together they get `timeout_s` seconds. Raises ConnectFailed.
+    Every address of the host is tried; together they get `timeout_s` seconds, beside the time that the system
+    takes to look up a name. Raises ConnectFailed.
     """
     return connect_any([host], port, written(host, port), timeout_s=timeout_s)
 

@@ -41,6 +41,7 @@ class Change(NamedTuple):
 def discover(timeout_s: float = 3.0) -> list[Logger]:
     """Each logger that answers within `timeout_s` seconds, sorted by name. Takes all of this time.
 
+    Less than 2 s can be too few: a logger that has answered someone else waits a second.
     Raises DiscoveryFailed.
     """
     found: dict[str, Logger] = {}
@@ -63,23 +64,21 @@ def browse() -> Browser:
 
 
 class Browser:
-    """Changes as they are heard, from every interface of this machine, loopback too; waits for ever."""
+    """Changes as they are heard, on every interface of this machine, loopback too, until it is closed."""
 
     def __init__(self) -> None:
         """Raises DiscoveryFailed."""
         import zeroconf  # noqa: PLC0415 - most clients are told an address, and need not load it
 
-        self._heard: queue.SimpleQueue[tuple[str, ServiceStateChange]] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[tuple[str, ServiceStateChange] | None] = queue.SimpleQueue()
         self._known: dict[str, Logger] = {}
+        self._closed = False
         self._removed = zeroconf.ServiceStateChange.Removed
         try:
-            self._zeroconf = zeroconf.Zeroconf(
-                zeroconf.InterfaceChoice.All, ip_version=zeroconf.IPVersion.All
-            )
-        except (OSError, RuntimeError) as error:  # the latter where there is no interface at all
+            self._zeroconf = _on_every_interface()
+        except OSError as error:
             raise DiscoveryFailed(
-                f"Zeroconf: {error}. Connect this machine to a network, or name the logger's "
-                "address and port."
+                f"Zeroconf: {error}. Connect this machine to a network, or name the logger's address and port."
             ) from error
         self._browser = zeroconf.ServiceBrowser(self._zeroconf, SERVICE_TYPE, handlers=[self._hear])
 
@@ -87,23 +86,27 @@ class Browser:
         return self
 
     def __next__(self) -> Change:
-        while not (change := self.next(3600.0)):
-            pass
-        return change
+        while not self._closed:
+            if change := self.next(3600.0):
+                return change
+        raise StopIteration
 
     def next(self, timeout_s: float) -> Change | None:
-        """The next change, or None where there is none within `timeout_s` seconds."""
+        """The next change, or None where there is none within `timeout_s` seconds, and once this is closed."""
         end_s = time.monotonic() + timeout_s
-        while True:
+        while not self._closed:
             try:
-                name, state = self._heard.get(timeout=max(0.0, end_s - time.monotonic()))
+                heard = self._heard.get(timeout=max(0.0, end_s - time.monotonic()))
             except queue.Empty:
                 return None
-            if change := self._change(name, state, end_s):
+            if heard and (change := self._change(*heard, end_s)):
                 return change
+        return None
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening. From another thread, it ends an iteration that waits."""
+        self._closed = True
+        self._heard.put(None)
         self._zeroconf.close()
 
     def __enter__(self) -> Self:
@@ -130,6 +133,17 @@ class Browser:
             return None
         self._known[name] = logger
         return Change("found", logger)
+
+
+def _on_every_interface() -> Zeroconf:
+    """Raises OSError."""
+    import ifaddr  # noqa: PLC0415 - as above
+    from zeroconf import InterfaceChoice, IPVersion, Zeroconf  # noqa: PLC0415
+
+    # Asked here, since the library leaves a socket open where it finds none.
+    if not any(adapter.ips for adapter in ifaddr.get_adapters()):
+        raise OSError("no interface has an address")
+    return Zeroconf(InterfaceChoice.All, ip_version=IPVersion.All)
 
 
 def _logger(info: ServiceInfo) -> Logger | None:

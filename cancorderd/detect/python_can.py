@@ -24,8 +24,8 @@ DEADLINE_S = 6.0
 """Importing every driver takes 1 s on a slow machine."""
 SOFTWARE = frozenset({"serial", "socketcand", "udp_multicast", "virtual"})
 """Interfaces that detect no adapter: they are there on every machine, or search the network."""
-_OWN = frozenset({"gs_usb", "slcan", "socketcan", "toucan"})
-"""What the other modules here look for."""
+_OWN = frozenset({"ecuconnect", "gs_usb", "slcan", "socketcan", "toucan"})
+"""What the other modules here look for, and our plug-in: other daemons' buses, and this one's, are no adapters."""
 _TELLING_APART = {
     "ixxat": ("unique_hardware_id",),
     "neovi": ("serial",),

@@ -49,6 +49,10 @@ def driver_arguments(section: PythonCanBus) -> dict[str, Any]:
         arguments |= {"fd": True, "data_bitrate": section.data_bitrate}
     if section.filters:
         arguments["can_filters"] = [can_filter(one) for one in section.filters]
+    if section.interface == "ecuconnect":
+        arguments["reconnect"] = (
+            False  # a server that is gone is this bus's failure, and `status` shall show it
+        )
     return arguments | section.options
 
 

@@ -155,8 +155,8 @@ def fill(stage: Path, version: str, epoch: int) -> None:
         put(stage / COMPLETIONS[path.suffix[1:]].format(path.stem), path.read_bytes())
     (stage / "etc/cancorder.d").mkdir()
     with (ROOT / "pyproject.toml").open("rb") as file:
-        commands = tomllib.load(file)["project"]["scripts"]
-    for name, place in commands.items():
+        project = tomllib.load(file)["project"]
+    for name, place in project["scripts"].items():
         module, _, function = place.partition(":")
         text = LAUNCHER.format(private=PRIVATE, module=module, function=function)
         put(stage / "usr/bin" / name, text.encode(), executable=True)
@@ -169,6 +169,14 @@ def fill(stage: Path, version: str, epoch: int) -> None:
     put(documents / "changelog.gz", packed(changes.encode()))
     rights = texts.copyright_file((ROOT / "LICENSE").read_text(), stage / PRIVATE)
     put(documents / "copyright", rights.encode())
+    introduce(stage / PRIVATE, version, project["entry-points"])  # after the rights of others
+
+
+def introduce(private: Path, version: str, entry_points: dict[str, dict[str, str]]) -> None:
+    """Let Python packages find what we add to them: python-can its interface "ecuconnect"."""
+    place = private / f"cancorderd-{version}.dist-info"
+    put(place / "METADATA", f"Metadata-Version: 2.1\nName: cancorderd\nVersion: {version}\n".encode())
+    put(place / "entry_points.txt", texts.entry_points(entry_points).encode())
 
 
 def maintainer() -> str:

@@ -98,3 +98,11 @@ def _home(metadata: PackageMetadata) -> str | None:
         if label.lower() in ("source", "source code", "homepage", "repository"):
             return str(url)
     return metadata["Home-page"] if "Home-page" in metadata else None  # noqa: SIM401 - it has no get()
+
+
+def entry_points(groups: dict[str, dict[str, str]]) -> str:
+    """What pyproject.toml says in `entry-points`, as importlib.metadata reads it."""
+    lines = []
+    for group, entries in groups.items():
+        lines += [f"[{group}]", *(f"{name} = {target}" for name, target in entries.items()), ""]
+    return "\n".join(lines)

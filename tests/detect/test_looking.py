@@ -95,3 +95,9 @@ def test_drivers_that_print_fail_and_hang_spoil_nothing(
     assert [(one.interface, one.channel) for one in found] == [("noisy", "1")]
     assert unanswered == ["hanging"]
     assert capfd.readouterr() == ("", "")
+
+
+def test_other_daemons_buses_are_no_adapters() -> None:
+    """Nor are this one's, which its own plug-in for python-can would find."""
+    assert "udp_multicast" in python_can.interfaces(software=True)
+    assert "ecuconnect" not in python_can.interfaces(software=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pexpect
 
@@ -14,6 +14,7 @@ from tests.harness import PATIENCE_S, ROOT
 if TYPE_CHECKING:
     from tests.harness import Daemon
 
+Spawn: TypeAlias = "pexpect.spawn[str]"
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -21,7 +22,7 @@ def command(daemon: Daemon, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "cancorderd.cli.cancorderctl", "--socket", str(daemon.socket), *arguments]
 
 
-def spawn(words: list[str], *, size: tuple[int, int] = (120, 30), **variables: str) -> pexpect.spawn:
+def spawn(words: list[str], *, size: tuple[int, int] = (120, 30), **variables: str) -> Spawn:
     """Run a command on a terminal of this width and height, with these environment variables."""
     environment = {
         name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")
@@ -35,10 +36,15 @@ def spawn(words: list[str], *, size: tuple[int, int] = (120, 30), **variables: s
 
 def shown(words: list[str], *, size: tuple[int, int] = (120, 30), **variables: str) -> tuple[str, int]:
     """What a command that ends by itself writes, controls and all, and its exit status."""
-    child = spawn(words, size=size, **variables)
+    return ended(spawn(words, size=size, **variables))
+
+
+def ended(child: Spawn) -> tuple[str, int]:
+    """Wait for its end: the rest of what it wrote, and its exit status."""
     child.expect(pexpect.EOF)
     child.close()
-    return str(child.before).replace("\r\n", "\n"), int(child.exitstatus)
+    assert child.exitstatus is not None, f"ended by signal {child.signalstatus}"
+    return str(child.before).replace("\r\n", "\n"), child.exitstatus
 
 
 def plain(text: str) -> str:

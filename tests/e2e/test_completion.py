@@ -7,7 +7,6 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-import pexpect
 import pytest
 
 from tests.e2e.terminal import command, plain, spawn
@@ -16,6 +15,8 @@ from tests.harness import Daemon
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.e2e.terminal import Spawn
 
 SHELLS = {
     "bash": (["bash", "--norc", "--noprofile"], 'eval "$(cancorderctl completion bash)"'),
@@ -43,7 +44,7 @@ def commands(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=SHELLS)
-def shell(request: pytest.FixtureRequest, commands: Path, tmp_path: Path) -> Iterator[pexpect.spawn]:
+def shell(request: pytest.FixtureRequest, commands: Path, tmp_path: Path) -> Iterator[Spawn]:
     name = request.param
     if shutil.which(name) is None:
         pytest.skip(f"there is no {name} here")
@@ -66,14 +67,14 @@ def shell(request: pytest.FixtureRequest, commands: Path, tmp_path: Path) -> Ite
         ("cancorderctl check pyproj", "cancorderctl check pyproject.toml"),
     ],
 )
-def test_tab_completes(shell: pexpect.spawn, typed: str, completed: str) -> None:
+def test_tab_completes(shell: Spawn, typed: str, completed: str) -> None:
     shell.send(f"{typed}\t")
     # The line is run as it stands then: `echo` shows it, since the cursor's movements hide what was added.
     shell.send('\x01echo "[\x05]"\r')
     shell.expect(rf"\[ ?{re.escape(completed)} ?\]")
 
 
-def test_tab_twice_offers_the_buses(shell: pexpect.spawn) -> None:
+def test_tab_twice_offers_the_buses(shell: Spawn) -> None:
     shell.send("cancorderctl status \t\t")
     found: set[str] = set()
     while found < {"body", "powertrain"}:

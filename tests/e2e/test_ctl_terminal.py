@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
-from tests.e2e.terminal import command, plain, shown, spawn
+from tests.e2e.terminal import command, ended, plain, shown, spawn
 from tests.harness import Client, Daemon, poll
 
 if TYPE_CHECKING:
@@ -73,11 +73,10 @@ def test_watch_goes_on_while_the_daemon_restarts(daemon: Daemon) -> None:
     watch.expect(r"frames/s, 0 clients, 0 lost; q ends[^;]*BUS")
     watch.expect("running")
     watch.send("q")
-    watch.expect(pexpect.EOF)
-    assert OUT in watch.before
-    assert "\x1b[?25h" in watch.before, "the cursor is back"
-    watch.close()
-    assert watch.exitstatus == 0
+    text, status = ended(watch)
+    assert OUT in text
+    assert "\x1b[?25h" in text, "the cursor is back"
+    assert status == 0
 
 
 def test_watch_waits_for_a_daemon_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -87,9 +86,7 @@ def test_watch_waits_for_a_daemon_that_is_not_there_yet(tmp_path: Path) -> None:
     with late:
         watch.expect("fast.*running")
         watch.sendintr()
-        watch.expect(pexpect.EOF)
-    watch.close()
-    assert watch.exitstatus == 0, "Ctrl+C is a way to end it"
+        assert ended(watch)[1] == 0, "Ctrl+C is a way to end it"
 
 
 def test_watch_follows_the_windows_size(daemon: Daemon) -> None:
@@ -100,9 +97,7 @@ def test_watch_follows_the_windows_size(daemon: Daemon) -> None:
     watch.setwinsize(6, 140)
     watch.expect("2 of 3 buses, a higher window shows more")
     watch.send("Q")
-    watch.expect(pexpect.EOF)
-    watch.close()
-    assert watch.exitstatus == 0
+    assert ended(watch)[1] == 0
 
 
 @pytest.mark.parametrize(("how", "status"), [("q", 0), ("ctrl-c", 0), ("terminated", 143)])
@@ -138,8 +133,9 @@ def test_watch_on_a_terminal_that_only_writes_lines(daemon: Daemon) -> None:
     for _ in range(3):
         watch.expect("BUS +STATE")
     watch.sendintr()
-    watch.expect(pexpect.EOF)
-    assert "\x1b" not in watch.before
+    text, status = ended(watch)
+    assert "\x1b" not in text
+    assert status == 0
 
 
 def test_clients_shows_losses_in_red(daemon: Daemon) -> None:
@@ -157,9 +153,7 @@ def test_events_follow_until_ctrl_c(daemon: Daemon) -> None:
     assert daemon.ctl("restart", "fast").returncode == 0
     follower.expect("fast: .*running")
     follower.sendintr()
-    follower.expect(pexpect.EOF)
-    follower.close()
-    assert follower.exitstatus == 0
+    assert ended(follower)[1] == 0
 
 
 def test_commands_that_change_things(daemon: Daemon) -> None:
@@ -176,9 +170,7 @@ def test_dump_until_ctrl_c(daemon: Daemon) -> None:
     for _ in range(3):
         dump.expect(r"  fast  100   \[8\]  00 00 00 00 ")
     dump.sendintr()
-    dump.expect(pexpect.EOF)
-    dump.close()
-    assert dump.exitstatus == 0
+    assert ended(dump)[1] == 0
 
 
 def test_help_and_wrong_usage(daemon: Daemon) -> None:

@@ -3,10 +3,13 @@
 import importlib.util
 import shutil
 import tomllib
+from importlib.metadata import Distribution
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from cancorderd.client.python_can import EcuconnectBus
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,3 +76,10 @@ def test_changes_become_a_change_log_of_debian() -> None:
         "cancorderd (2.1) bookworm; urgency=medium\n\n  * One thing.\n  * Two.\n\n"
         " -- A <a@b.org>  Thu, 01 Jan 1970 00:00:00 +0000\n"
     )
+
+
+def test_python_can_finds_the_plug_in_of_the_package(tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (tmp_path / "entry_points.txt").write_text(texts.entry_points(project["entry-points"]))
+    (found,) = Distribution.at(tmp_path).entry_points.select(group="can.interface")
+    assert (found.name, found.load()) == ("ecuconnect", EcuconnectBus)

@@ -1,0 +1,144 @@
+"""Announces buses in this (fresh) network namespace and finds them as clients do; fails by an exception."""
+
+from __future__ import annotations
+
+import re
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import can
+
+from cancorderd import client
+from tests.e2e.demo_as_user import bring_loopback_up
+from tests.harness import PATIENCE_S, Daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BUSES = """
+[bus.body]
+interface = "mock"
+[bus.car]
+interface = "mock"
+service_name = "ECUconnect-Logger my car"
+listen = ["127.0.0.1"]
+"""
+OTHER = '[bus.body]\ninterface = "mock"\nbitrate = 250_000\n'
+HOST = socket.gethostname().partition(".")[0]
+
+
+def main() -> None:
+    fails(client.discover, "^Zeroconf: .* name the logger's address and port")
+    assert can.detect_available_configs("ecuconnect") == []
+    bring_loopback_up()
+    assert client.discover(0.5) == []
+    fails(lambda: client.connect_to("zeroconf:body", timeout_s=0.5), "check network and firewall")
+    with (
+        tempfile.TemporaryDirectory() as one,
+        tempfile.TemporaryDirectory() as two,
+        client.browse() as browser,
+    ):
+        with Daemon(Path(one), BUSES, zeroconf=True) as daemon:
+            ports = {name: daemon.wait_port(name) for name in ("body", "car")}
+            check_browsing(browser)
+            check_loggers(ports)
+            check_names(ports)
+            check_python_can(ports)
+            with Daemon(Path(two), OTHER, zeroconf=True) as second:
+                port = second.wait_port("body")
+                assert wait_change(browser, "found").logger.port == port
+                check_two_of_one_name(ports["body"], port)
+        left = {wait_change(browser, "gone").logger.name for _ in range(3)}
+        assert left == {f"ECUconnect-Logger {HOST}:{port}" for port in (ports["body"], port)} | {
+            "ECUconnect-Logger my car"
+        }
+    assert list(browser) == []
+
+
+def wait_change(browser: client.Browser, kind: str) -> client.Change:
+    end = time.monotonic() + PATIENCE_S
+    while change := browser.next(end - time.monotonic()):
+        if change.kind == kind:
+            return change
+    raise AssertionError(f"nothing {kind}")
+
+
+def check_browsing(browser: client.Browser) -> None:
+    names = {wait_change(browser, "found").logger.name for _ in range(2)}
+    assert "ECUconnect-Logger my car" in names
+
+
+def check_loggers(ports: dict[str, int]) -> None:
+    began = time.monotonic()
+    body, car = sorted(client.discover(3.0), key=lambda one: one.text["bus"])
+    assert 2.9 < time.monotonic() - began < 5
+    assert (body.name, body.port) == (f"ECUconnect-Logger {HOST}:{ports['body']}", ports["body"])
+    assert body.host == f"cancorderd-{HOST}.local"
+    assert body.addresses == ("127.0.0.1", "::1")
+    assert body.text == {
+        "system": HOST,
+        "process": "cancorderd",
+        "bus": "body",
+        "interface": "mock",
+        "channel": "mock",
+        "bitrate": "500000",
+        "port": str(ports["body"]),
+    }
+    assert (car.name, car.port) == ("ECUconnect-Logger my car", ports["car"])
+
+
+def check_names(ports: dict[str, int]) -> None:
+    for name, bus in (
+        ("ECUconnect-Logger my car", "car"),
+        ("my car", "car"),
+        ("car", "car"),
+        (f"{HOST}:{ports['body']}", "body"),
+        ("body", "body"),
+    ):
+        with client.connect_to(f"zeroconf:{name}") as connection:
+            assert connection.peer[1] == ports[bus], name
+            assert connection.receive(PATIENCE_S)
+    there = ", ".join(f'"ECUconnect-Logger {one}"' for one in sorted((f"{HOST}:{ports['body']}", "my car")))
+    fails(
+        lambda: client.connect_to("zeroconf:engine", timeout_s=3),
+        f"^zeroconf:engine: no logger of this name is on the network. There are {re.escape(there)}",
+    )
+
+
+def check_two_of_one_name(first: int, second: int) -> None:
+    expected = [f"ECUconnect-Logger {HOST}:{port}" for port in (first, second)]
+    named = ", ".join(f'"{name}"' for name in sorted(expected))
+    fails(
+        lambda: client.connect_to("zeroconf:body"),
+        f"^zeroconf:body: several loggers have a bus of this name. Choose one: {named}.$",
+    )
+    with client.connect_to(f"zeroconf:{expected[1]}") as connection:
+        assert connection.peer[1] == second
+
+
+def check_python_can(ports: dict[str, int]) -> None:
+    found = can.detect_available_configs("ecuconnect")
+    assert found == [
+        {"interface": "ecuconnect", "channel": f"zeroconf:ECUconnect-Logger {name}"}
+        for name in sorted((f"{HOST}:{ports['body']}", "my car"))
+    ]
+    with can.Bus(interface="ecuconnect", channel="zeroconf:my car") as bus:
+        message = bus.recv(PATIENCE_S)
+        assert message
+        assert message.channel == "zeroconf:my_car"
+
+
+def fails(call: Callable[[], object], why: str) -> None:
+    try:
+        call()
+    except (client.ConnectFailed, client.DiscoveryFailed) as error:
+        assert re.search(why, str(error)), error
+    else:
+        raise AssertionError(f"should fail: {why}")
+
+
+if __name__ == "__main__":
+    main()
