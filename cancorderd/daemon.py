@@ -21,11 +21,11 @@ from cancorderd.control.server import ControlServer, SocketInUse, listening_sock
 from cancorderd.service import systemd
 from cancorderd.service.status_line import status_line
 from cancorderd.service.stored_ports import StoredPorts
-from cancorderd.supervisor.announce import Announcer
 from cancorderd.supervisor.changes import Kind
 from cancorderd.supervisor.events import EventLog
-from cancorderd.supervisor.manager import HEARTBEAT_CHECK_S, Manager
+from cancorderd.supervisor.manager import HEARTBEAT_CHECK_S
 from cancorderd.supervisor.status import bus_status
+from cancorderd.supervisor.supervision import Supervision
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cancorderd.config.model import Configuration
     from cancorderd.service.log import SummedUp
     from cancorderd.supervisor.bus import Bus
+    from cancorderd.supervisor.manager import Manager
 
 log = logging.getLogger("cancorderd")
 
@@ -50,13 +51,12 @@ class Daemon:
         self._path = path
         self._output = output
         self._events = EventLog()
-        self._announcer = Announcer()
         self._service, descriptors = systemd.connect(os.environ)
         self._ports = StoredPorts(self._service, descriptors)
-        self.manager = Manager(configuration, path, self._on_bus, self._ports)
+        self._supervision = Supervision(configuration, path, self._on_bus, keeper=self._ports)
+        self.manager = self._supervision.manager
         self._control = ControlServer(self.manager, self._events, self.reload)
         self._reloading = asyncio.Lock()
-        self._end = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._status_due: asyncio.TimerHandle | None = None
 
@@ -71,26 +71,21 @@ class Daemon:
         async with self._taking_time():
             self.manager.start()
             await self._control.start(control_socket)
-        every_s = self._service.check_every_s(HEARTBEAT_CHECK_S)
-        watch = asyncio.create_task(self.manager.watch_heartbeats(self._checked, every_s))
-        announce = asyncio.create_task(self._announcer.run())
+        self._supervision.watch(self._checked, self._service.check_every_s(HEARTBEAT_CHECK_S))
+        self._supervision.announce()
         gc.freeze()  # what start-up made stays: it need not be looked through again
         self._service.ready(self._status_line())
         ready(self.manager)
         try:
-            await self._until_told(watch, announce)
+            await self._supervision.until_told()
         finally:
             log.info("stopping")
             self._service.stopping()
             self._ports.end()
-            announce.cancel()
-            watch.cancel()
             with contextlib.suppress(OSError):
                 os.unlink(control_socket.getsockname())
             async with self._taking_time():
-                await asyncio.gather(
-                    self.manager.stop(), self._control.stop(), announce, watch, return_exceptions=True
-                )
+                await asyncio.gather(self._supervision.stop(), self._control.stop(), return_exceptions=True)
             control_socket.close()
 
     async def reload(self, dry_run: bool) -> dict[str, Any]:
@@ -156,21 +151,12 @@ class Daemon:
 
     def _tell_status(self) -> None:
         self._status_due = None
-        if not self._end.is_set():
+        if not self._supervision.ending:
             self._service.status(self._status_line())
 
-    async def _until_told(self, *tasks: asyncio.Task[None]) -> None:
-        """Wait for SIGTERM, or for a task of ours that ends although it never should: that is a bug."""
-        end = asyncio.create_task(self._end.wait())
-        done, _ = await asyncio.wait({end, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        end.cancel()
-        for task in done - {end}:
-            task.result()
-
     def _take_signals(self) -> None:
+        self._supervision.end_on(signal.SIGTERM, signal.SIGINT)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end.set)
         loop.add_signal_handler(signal.SIGHUP, self._spawn_task, self.reload, False)
 
     def _spawn_task(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
@@ -178,11 +164,7 @@ class Daemon:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _on_bus(self, bus: Bus) -> None:
-        if bus.reachable and bus.section.zeroconf and bus.port and self.manager.buses.get(bus.name) is bus:
-            self._announcer.announce(bus.section, bus.port)
-        else:
-            self._announcer.withdraw(bus.name)
+    def _on_bus(self, _bus: Bus) -> None:
         if self._status_due is None:
             self._status_due = asyncio.get_running_loop().call_later(_STATUS_DELAY_S, self._tell_status)
 

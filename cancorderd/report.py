@@ -35,6 +35,15 @@ class Counts(NamedTuple):
     """Overruns that the adapter or its driver told; each may be more than one frame."""
     lost_clients: int = 0
     """Frames dropped for clients that read too slowly, one for each such client."""
+    sent: int = 0
+    """Frames sent to clients, one for each client that got it."""
+    sent_bytes: int = 0
+    lost_taps: int = 0
+    """As `lost_clients`, for taps."""
+    recorded: int = 0
+    """Frames written to files, where the bus is recorded."""
+    unrecorded: int = 0
+    """Frames that should be in a file and are not."""
 
     def plus(self, other: Counts) -> Counts:
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
@@ -58,6 +67,25 @@ class Client(NamedTuple):
     frames_sent: int
     frames_dropped: int
     frames_owed: int
+    tap: bool = False
+    """No client but the supervisor's own ear, such as for printing: no audience, in no count, never disconnected."""
+
+
+class Recording(NamedTuple):
+    """How recording goes: from the recorder to its worker, and from there to the supervisor."""
+
+    state: str
+    """`recording` or `stopped`."""
+    reason: str
+    """Why it is stopped, or what is wrong with it."""
+    file: str
+    """Path of the file that is written, or was last; empty before the first frame."""
+    size: int
+    """Bytes in it."""
+    frames: int = 0
+    """Frames that this recorder wrote."""
+    dropped: int = 0
+    """Frames that reached it and are in no file."""
 
 
 class Report(NamedTuple):
@@ -71,6 +99,8 @@ class Report(NamedTuple):
     clients: list[ClientReport]
     details: dict[str, str]
     """What else the adapter tells about itself, such as its firmware."""
+    recording: Recording | None = None
+    """None where the bus is not recorded."""
 
 
 class Notice(NamedTuple):
@@ -86,8 +116,10 @@ class Ended(NamedTuple):
     reason: str
 
 
-Message = Settings | Client | Report | Notice | Ended
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Settings, Client, Report, Notice, Ended)}
+Message = Settings | Client | Recording | Report | Notice | Ended
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (Settings, Client, Recording, Report, Notice, Ended)
+}
 
 
 def to_json(message: Message) -> bytes:
@@ -99,10 +131,11 @@ def from_json(data: bytes) -> Message:
     """What `to_json` wrote."""
     kind, *fields = json.loads(data)
     if kind == "Report":
-        phase, reason, controller, counts, clients, details = fields
+        phase, reason, controller, counts, clients, details, recording = fields
         return Report(
-            phase, reason, controller, Counts(*counts), [ClientReport(*one) for one in clients], details
-        )
+            phase, reason, controller, Counts(*counts), [ClientReport(*one) for one in clients], details,
+            Recording(*recording) if recording else None,
+        )  # fmt: skip
     if kind == "Settings":
         return Settings(fields[0], Counts(*fields[1]), fields[2])
     message: Message = _KINDS[kind](*fields)
@@ -116,4 +149,6 @@ def section_from_json(text: str) -> Any:
     """
     fields = json.loads(text)
     fields["filters"] = [SimpleNamespace(**one) for one in fields.get("filters", ())]
+    if fields.get("record"):
+        fields["record"] = SimpleNamespace(**fields["record"])
     return SimpleNamespace(**fields)

@@ -56,6 +56,8 @@ class Daemon:
         )
         self.log = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []
+        """A command that ends by executing the daemon, such as unshare."""
         self.write(buses)
 
     def write(self, buses: str) -> None:
@@ -65,7 +67,7 @@ class Daemon:
     def start(self) -> Self:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cancorderd.cli.cancorderd", "-c", str(self.file)],
+                [*self.prefix, sys.executable, "-m", "cancorderd.cli.cancorderd", "-c", str(self.file)],
                 stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
             )  # fmt: skip
         try:

@@ -25,6 +25,7 @@ def loaded(module: str) -> set[str]:
     ("module", "allowed"),
     [
         ("cancorderd.worker.__main__", set()),
+        ("cancorderd.worker.recording", set()),
         ("cancorderd.sources.slcan", {"serial"}),
         ("cancorderd.sources.socketcan", {"ctypes"}),
         ("cancorderd.sources.toucan", {"ctypes"}),
@@ -46,3 +47,9 @@ def test_supervisor_loads_neither_worker_nor_sources_nor_can() -> None:
         if one == "can" or one.startswith(("can.", "cancorderd.worker", "cancorderd.sources"))
     ]
     assert not wrong
+
+
+def test_worker_loads_nothing_of_recording_and_nothing_of_python_can() -> None:
+    modules = loaded("cancorderd.worker.__main__")
+    assert not modules & {"subprocess", "cancorderd.worker.recording"}
+    assert not [one for one in loaded("cancorderd.worker.recording") if one.startswith("cancorderd.recorder")]

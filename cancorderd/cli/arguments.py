@@ -31,7 +31,13 @@ examples:
 exit status: 0 done; 1 failed; 2 wrong usage; 3 status: a bus that should run does not;
 4 no permission; 7 the daemon is not running
 """
-_COMPLETED = ("cancorderctl", "cancorderd")
+_COMPLETED = (
+    "cancorderctl",
+    "cancorderd",
+    "cancorder-canlogger",
+    "cancorder-rusoku-canlogger",
+    "cancorder-mock-uds-canlogger",
+)
 _SHORTEST_S, _LONGEST_S = 0.1, 86_400
 _VERBS = {
     "start": ("start buses that are stopped, or that have failed", "start body"),
@@ -198,7 +204,7 @@ def _add_detect(commands: Any) -> None:
     )
     detect.add_argument(
         "--probe",
-        metavar="PORT",
+        metavar="DEVICE",
         nargs="*",
         help="ask the serial ports on USB, and these, whether they are slcan adapters: sends them V; "
         "some boards restart when their port is opened",

@@ -144,7 +144,17 @@ def _why(bus: dict[str, Any]) -> str:
         return str(bus["reason"])
     if recording.get("reason"):
         return f"recording {recording['state']}: {recording['reason']}"
-    return f"was: {bus['last_error']}" if bus["last_error"] else ""
+    if bus["last_error"]:
+        return f"was: {bus['last_error']}"
+    return recording_text(recording) if recording and bus["state"] == "running" else ""
+
+
+def recording_text(recording: dict[str, Any]) -> str:
+    """Where the frames of a recording go, and how many did not."""
+    if recording["file"] is None:
+        return "records from the first frame on"
+    lost = f", {recording['dropped']} frames missing" if recording["dropped"] else ""
+    return f"records to {recording['file']}{lost}"
 
 
 def _recording(recording: dict[str, Any] | None) -> str:

@@ -45,14 +45,15 @@ class EcuconnectBus(can.BusABC):
         *,
         timeout_s: float = 5.0,
         reconnect: bool = True,
-        message_channel: str | int | None = None,
+        message_channel: str | int = 0,
         **_: object,
     ) -> None:
         """Connect, within `timeout_s` seconds, to `channel`: "HOST:PORT", "[IPv6]:PORT" or "zeroconf:NAME".
 
         With `reconnect`, a stream that ends is waited for: it is tried again each second, and `recv` finds no
-        message meanwhile; without it, `recv` raises CanOperationError. What the messages say as their channel
-        is `message_channel`, or else `channel`, with "_" for spaces, since log files are split at those.
+        message meanwhile; without it, `recv` raises CanOperationError. Messages say `message_channel` as their
+        channel, which log files keep: 0 becomes `can0` in a .log, and channel 1 in BLF and ASC. (An address
+        would become a number that such files have no room for.)
         Other arguments, such as `bitrate`, are the server's business and have no effect here. `can_filters`
         are applied here.
 
@@ -61,7 +62,7 @@ class EcuconnectBus(can.BusABC):
         self._channel = channel
         self._timeout_s = timeout_s
         self._reconnect = reconnect
-        self._message_channel = "_".join(channel.split()) if message_channel is None else message_channel
+        self._message_channel = message_channel
         self._stopping = threading.Event()
         self._connected = threading.Event()
         """Set while there is something for `recv` to do, if only to notice `_stopping`."""

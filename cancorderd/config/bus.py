@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from cancorderd.config import checks
+from cancorderd.config.recording import Record  # noqa: TC001 - pydantic needs it
 from cancorderd.config.section import (
     PORT,
     RATE,
@@ -77,6 +78,10 @@ class BusBase(Section):
         description="Bitrate of CAN FD's data phase in bit/s, at most 8000000; needs fd = true.",
     )
     fd: bool = Field(default=False, description="true: the bus carries CAN FD frames.")
+    prefer_fd: bool = Field(
+        default=False,
+        description="true: as fd, where the adapter has it and needs no data_bitrate (socketcan, python-can).",
+    )
     sample_point: float | None = Field(
         default=None,
         gt=0,
@@ -139,6 +144,12 @@ class BusBase(Section):
         ge=2,
         json_schema_extra=TIME,
         description="Seconds without a heartbeat after which the worker process is replaced, at least 2.",
+    )
+
+    record: Record | None = Field(
+        default=None,
+        examples=[{"format": "blf"}],
+        description="Records the bus's frames in files, as the table [bus.NAME.record] says; by default nothing is.",
     )
 
     @model_validator(mode="after")

@@ -159,6 +159,7 @@ class _Loading:
         """The bus of a table, its problems reported; where some remain, as much as clashes need."""
         named_well = self._named_well(entry)
         own = {key: value for key, value in entry.table.items() if key != "name"}
+        own = _with_rest_of_record(own, self.defaults.get("record"))
         section = self._section(entry)
         if section is None:
             own.pop("interface", None)
@@ -230,6 +231,12 @@ def _interface_findings(interface: object) -> list[sentences.Finding]:
     return [
         sentences.Finding(("interface",), what, 'Write interface = "socketcan", "slcan", "mock" or another.')
     ]
+
+
+def _with_rest_of_record(own: dict[str, Any], defaults: Any) -> dict[str, Any]:
+    """A bus's table `record` adds to that of [defaults]: it may say just what is different."""
+    record = own.get("record")
+    return {**own, "record": {**defaults, **record}} if isinstance(record, dict) and defaults else own
 
 
 def _with_whole_path(table: dict[str, Any], origin: File) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import Discriminator, Field, Tag
 
 from cancorderd.config.adapters import AutoBus, GsUsbBus, PythonCanBus, SlcanBus, SocketcanBus, ToucanBus
 from cancorderd.config.bus import BUS_NAME, BusBase, Filter
+from cancorderd.config.recording import Record
 from cancorderd.config.section import AbsolutePath, Listed, Section, SocketPath
 from cancorderd.config.simulated import MockBus, ReplayBus
 
@@ -29,6 +30,7 @@ __all__ = [
     "GsUsbBus",
     "MockBus",
     "PythonCanBus",
+    "Record",
     "ReplayBus",
     "SlcanBus",
     "SocketcanBus",

@@ -18,6 +18,7 @@ RATE: JsonDict = {"noun": "a rate", "unit": "bit/s"}
 TIME: JsonDict = {"noun": "a time", "unit": "s"}
 MILLISECONDS: JsonDict = {"noun": "a time", "unit": "ms"}
 SIZE: JsonDict = {"noun": "a size", "unit": "bytes"}
+MEGABYTES: JsonDict = {"noun": "a size", "unit": "MB"}
 PORT: JsonDict = {"noun": "a port", "or": "leave the key out for an automatic one"}
 ARBITRATION_ID: JsonDict = {"noun": "an arbitration id", "hex": True}
 
@@ -32,8 +33,9 @@ AbsolutePath = Annotated[str, AfterValidator(checks.absolute)]
 SocketPath = Annotated[str, AfterValidator(checks.socket_path)]
 
 
-NO_KEYS = frozenset({"name", "taken", "kinds"})
-"""Fields that a table does not hold: they follow from its header, the other tables and the other sections."""
+NO_KEYS = frozenset({"name", "prefer_fd", "taken", "kinds"})
+"""Fields that a table does not hold: they follow from its header, the other tables and the other sections, or
+belong to the commands that are one bus."""
 
 
 class Section(BaseModel):

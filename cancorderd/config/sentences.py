@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args, get_origin
 from pydantic import ValidationError
 
 from cancorderd.config.interfaces import SECTIONS
-from cancorderd.config.model import OWN_SECTIONS, AutoBus, BusBase, Filter, PythonCanBus
+from cancorderd.config.model import OWN_SECTIONS, AutoBus, BusBase, Filter, PythonCanBus, Record
 from cancorderd.config.problem import shortened, written
 
 if TYPE_CHECKING:
@@ -89,12 +89,22 @@ def _finding(section: type[Section], error: ErrorDetails) -> Finding:
     if error["type"] == "mistake":
         culprit = (context["key"],) if context["key"] else ()
         return Finding((*keys, *culprit), context["what"], context["remedy"])
-    inner = keys[0] == "filters" and len(keys) == 3
-    table, key = (Filter, str(keys[2])) if inner else (section, str(keys[0]))
+    table, key = _innermost(section, keys)
     if error["type"] == "extra_forbidden":
         return Finding(keys, *unknown_key(table, key))
     field = table.key_fields()[key]
     return Finding(keys, _what(error, key, field), _remedy(key, field))
+
+
+def _innermost(section: type[Section], keys: KeyPath) -> tuple[type[Section], str]:
+    """The table that the culprit stands in, and its key there."""
+    match keys:
+        case ("filters", _, key):
+            return Filter, str(key)
+        case ("record", key):
+            return Record, str(key)
+        case _:
+            return section, str(keys[0])
 
 
 def _what(error: ErrorDetails, key: str, field: FieldInfo) -> str:

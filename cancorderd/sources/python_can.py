@@ -90,6 +90,14 @@ def _driver_is_missing(error: BaseException, number: int | None) -> bool:
     return isinstance(error, OSError) and number is None and "library" in str(error)
 
 
+def _open_bus(section: PythonCanBus) -> can.BusABC:
+    arguments = driver_arguments(section)
+    if section.prefer_fd:
+        with contextlib.suppress(Exception):  # drivers without CAN FD refuse the very word
+            return can.Bus(**{"fd": True, **arguments})
+    return can.Bus(**arguments)
+
+
 def open_source(section: PythonCanBus) -> PythonCanSource:
     return PythonCanSource(section)
 
@@ -101,7 +109,7 @@ class PythonCanSource(Counted):
         super().__init__()
         self._interface = section.interface
         try:
-            self._bus = can.Bus(**driver_arguments(section))
+            self._bus = _open_bus(section)
         except Exception as error:
             raise failure(section.interface, error) from error
         self._stamps = EpochStamps()

@@ -150,7 +150,7 @@ class SocketcanSource(Counted):
         except PermissionError:  # without CAP_NET_ADMIN: as much as net.core.rmem_max allows
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         sock.setsockopt(_SOL_CAN_RAW, _CAN_RAW_ERR_FILTER, _CAN_ERR_MASK)
-        if section.fd:
+        if section.fd or (section.prefer_fd and self._link.mtu >= CANFD_MTU):
             sock.setsockopt(_SOL_CAN_RAW, _CAN_RAW_FD_FRAMES, 1)
         if section.filters:
             sock.setsockopt(_SOL_CAN_RAW, _CAN_RAW_FILTER, kernel_filters(section.filters))

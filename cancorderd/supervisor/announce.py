@@ -32,6 +32,16 @@ _LOOK_EVERY_S = 5.0
 _FAREWELL_S = 1.5
 
 
+class Introduction(NamedTuple):
+    """As whose buses are announced."""
+
+    process: str = "cancorderd"
+    title: str = SERVICE_PREFIX
+    """What a bus without a name of its own is called, before host and port."""
+    text: tuple[tuple[str, str], ...] = ()
+    """Goes over what the TXT record says of a bus."""
+
+
 class Record(NamedTuple):
     """What is announced for one bus."""
 
@@ -41,18 +51,25 @@ class Record(NamedTuple):
     text: tuple[tuple[str, str], ...]
 
 
-def record(section: BusBase, port: int, hostname: str, own_addresses: Sequence[str]) -> Record:
+def record(
+    section: BusBase,
+    port: int,
+    hostname: str,
+    own_addresses: Sequence[str],
+    introduction: Introduction = Introduction(),  # noqa: B008 - never changed
+) -> Record:
     """The record of a bus that listens on `port`; keys of the TXT record as the ancestor has them."""
     text = {
         "system": hostname,
-        "process": "cancorderd",
+        "process": introduction.process,
         "bus": section.name,
         "interface": section.interface,
         "channel": "" if section.channel is None else str(section.channel),
         "bitrate": str(section.bitrate),
         "port": str(port),
     }
-    instance = section.service_name or f"{SERVICE_PREFIX} {hostname}:{port}"
+    text |= dict(introduction.text)
+    instance = section.service_name or f"{introduction.title} {hostname}:{port}"
     return Record(instance, port, addresses(section.listen, own_addresses), tuple(text.items()))
 
 
@@ -86,6 +103,7 @@ class Announcer:
     """Keeps the network told. `announce` and `withdraw` return at once; `run` does the work."""
 
     def __init__(self) -> None:
+        self._introduction = Introduction()
         self._hostname = socket.gethostname().partition(".")[0] or "localhost"
         self._wanted: dict[str, tuple[BusBase, int]] = {}
         self._announced: dict[str, tuple[Record, AsyncServiceInfo]] = {}
@@ -105,8 +123,9 @@ class Announcer:
         if self._wanted.pop(name, None):
             self._changed.set()
 
-    async def run(self) -> None:
+    async def run(self, introduction: Introduction | None = None) -> None:
         """Announce, follow addresses as they change, for ever. A network without multicast costs a warning."""
+        self._introduction = introduction or Introduction()
         try:
             while True:
                 self._changed.clear()
@@ -124,7 +143,8 @@ class Announcer:
         """Make what is announced what is wanted."""
         own = await asyncio.to_thread(own_addresses)
         wanted = {
-            name: record(section, port, self._hostname, own) for name, (section, port) in self._wanted.items()
+            name: record(section, port, self._hostname, own, self._introduction)
+            for name, (section, port) in self._wanted.items()
         }
         await self._follow_interfaces(wanted)
         for name in [name for name in self._announced if name not in wanted]:
@@ -180,6 +200,7 @@ class Announcer:
         _, info = self._announced.pop(name)
         if self._responder:
             await (await self._responder.async_unregister_service(info))
+        log.debug("withdrew %s", info.name, extra={"bus": name})
 
     async def _complain(self, error: Exception) -> None:
         if str(error) != self._complaint:
@@ -191,11 +212,13 @@ class Announcer:
         """Withdraw every record; waits no longer than a farewell takes."""
         responder, self._responder = self._responder, None
         self._reach = []
-        self._announced.clear()
+        announced, self._announced = self._announced, {}
         if responder:
             with contextlib.suppress(TimeoutError, OSError):
                 async with asyncio.timeout(_FAREWELL_S):
                     await responder.async_unregister_all_services()
+                for name, (_, info) in announced.items():
+                    log.debug("withdrew %s", info.name, extra={"bus": name})
             with contextlib.suppress(TimeoutError, OSError):
                 async with asyncio.timeout(_FAREWELL_S):
                     await responder.async_close()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cancorderd.config.model import BusBase
     from cancorderd.link import Received
     from cancorderd.supervisor.machine import Step
+    from cancorderd.supervisor.process import Ear
 
 log = logging.getLogger("cancorderd.bus")
 
@@ -50,13 +51,16 @@ class Bus:
         choose_port: Callable[[Bus], tuple[int, list[socket.socket]]],
         changed: Callable[[Bus], None],
         release: Callable[[str, list[socket.socket]], None],
+        *,
         policy: Policy | None = None,
+        ear: Ear | None = None,
     ) -> None:
         self.section = section
         self._choose_port = choose_port
         self._changed = changed
         self._release = release
         self._policy = policy or Policy()
+        self._ear = ear
         self.life = Life(phase=Phase.STOPPED if section.enabled else Phase.DISABLED)
         self.since = time.time()
         self.reason = ""
@@ -165,6 +169,9 @@ class Bus:
         self._ended_reason = ""
         worker = WorkerProcess(self._on_message, self._on_exit)
         self._worker = worker
+        if self._ear and not any(one.client.tap for one in self.held):
+            tap = Client("", time.time(), 0, 0, 0, tap=True)
+            self.held.append(HeldClient(tap, self._ear.open(), b""))
         # Kept until the worker shows that it has them: one that dies before that loses none.
         self._lent, self.held = self.held, []
         settings = Settings(self.section.model_dump_json(), self.counts, len(self._lent))
@@ -230,5 +237,7 @@ class Bus:
         listeners, self._listeners = self._listeners, []
         self._release(self.name, listeners)
         for one in self.clients_between:
+            if self._ear and one.client.tap:
+                self._ear.take(one.owed)
             one.close()
         self.held, self._lent = [], []

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cancorderd.config.model import BusBase, Configuration
+    from cancorderd.supervisor.process import Ear
 
 log = logging.getLogger("cancorderd")
 
@@ -34,20 +35,24 @@ class UnknownBus(Exception):
 
 
 class Manager:
-    """Every bus by name. `bus_changed` hears of each change of a bus."""
+    """Every bus by name. `bus_changed` hears of each change of a bus, and `ear` all that they send."""
 
     def __init__(
         self,
         configuration: Configuration,
         path: str | None,
         bus_changed: Callable[[Bus], None],
+        *,
         keeper: PortKeeper | None = None,
+        memory: PortMemory | None = None,
+        ear: Ear | None = None,
     ) -> None:
         self.configuration = configuration
         self.path = path
         self._bus_changed = bus_changed
         self._keeper = keeper or PortKeeper()
-        self._memory = PortMemory(configuration.daemon.state_dir)
+        self._memory = memory or PortMemory(configuration.daemon.state_dir)
+        self._ear = ear
         self._started = time.monotonic()
         self.buses: dict[str, Bus] = {}
         self._leaving: list[Bus] = []
@@ -144,7 +149,7 @@ class Manager:
         }
 
     def _add(self, section: BusBase) -> None:
-        bus = Bus(section, self._choose_port, self._on_change, self._keeper.release)
+        bus = Bus(section, self._choose_port, self._on_change, self._keeper.release, ear=self._ear)
         self.buses[bus.name] = bus
         if section.enabled:
             bus.handle(Event.START)

@@ -163,11 +163,16 @@ def _look_by_whom(port: int) -> str:
 
 
 class PortMemory:
-    """Automatic ports by bus, in `ports.toml` of the state folder; in memory where that cannot be written."""
+    """Automatic ports by bus, in `ports.toml` of the state folder; in memory where that cannot be written.
 
-    def __init__(self, state_dir: str) -> None:
-        self._file = Path(state_dir) / "ports.toml"
+    Without a folder nothing is kept.
+    """
+
+    def __init__(self, state_dir: str | None) -> None:
         self._ports: dict[str, int] = {}
+        self._file = Path(state_dir) / "ports.toml" if state_dir else None
+        if self._file is None:
+            return
         with contextlib.suppress(OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
             ports = tomllib.loads(self._file.read_text()).get("ports")
             if isinstance(ports, dict):
@@ -185,6 +190,8 @@ class PortMemory:
         if self._ports.get(bus) == port:
             return None
         self._ports[bus] = port
+        if self._file is None:
+            return None
         fresh = self._file.with_suffix(".new")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cancorderd import link
 
@@ -43,6 +43,16 @@ class HeldClient:
 
     def close(self) -> None:
         self.socket.close()
+
+
+class Ear(Protocol):
+    """Hears all that a bus sends to its clients, without being one (`report.Client.tap`)."""
+
+    def open(self) -> socket.socket:
+        """A new stream: the end that goes to the worker."""
+
+    def take(self, owed: bytes) -> None:
+        """The rest of the stream, which no worker sends any more."""
 
 
 class WorkerProcess:
@@ -96,6 +106,7 @@ class WorkerProcess:
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", "cancorderd.worker", bus, "--link", str(theirs.fileno()),
                     pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL, env=environment,
+                    process_group=0,  # what a terminal sends (Ctrl+C, Ctrl+Z) is the supervisor's business
                 )  # fmt: skip
             if self._pending_signal:
                 self.signal(self._pending_signal)

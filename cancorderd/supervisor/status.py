@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from cancorderd.report import ClientReport
+from cancorderd.report import ClientReport, Recording
 
 if TYPE_CHECKING:
     from cancorderd.supervisor.bus import Bus
@@ -43,7 +43,25 @@ def bus_status(bus: Bus) -> dict[str, Any]:
         "load": round(bus.rate.load(section.bitrate), 4),
         "controller": report.controller if report else None,
         "details": report.details if report else {},
+        "recording": _recording(bus),
         "clients": [_client(one) for one in _clients(bus)],
+    }
+
+
+def _recording(bus: Bus) -> dict[str, Any] | None:
+    """None where the bus is not recorded; `frames` and `dropped` are totals, `bytes` are of `file`."""
+    if bus.section.record is None or not bus.section.record.enabled:
+        return None
+    told = bus.report.recording if bus.report else None
+    if told is None:
+        told = Recording("stopped", f"the bus is {bus.life.phase.value}", "", 0)
+    return {
+        "state": told.state,
+        "reason": told.reason,
+        "file": told.file or None,
+        "bytes": told.size,
+        "frames": bus.counts.recorded,
+        "dropped": bus.counts.unrecorded,
     }
 
 
@@ -59,6 +77,7 @@ def _clients(bus: Bus) -> list[ClientReport]:
             len(one.owed),
         )
         for one in bus.clients_between
+        if not one.client.tap
     ]
 
 

@@ -28,6 +28,7 @@ class Backlog:
         """Bytes owed."""
         self.frames_sent = 0
         self.frames_dropped = 0
+        self.bytes_sent = 0
 
     def take_over(self, owed: bytes, frames: int) -> None:
         """Begin with what another worker still owed this client; it may start amid a packet."""
@@ -39,6 +40,7 @@ class Backlog:
     def owe(self, batch: Batch, sent: int = 0) -> int:
         """Keep a batch of which `sent` bytes have gone out already; returns how many frames were dropped."""
         packets, frames = batch
+        self.bytes_sent += sent
         dropped = self._make_room(len(packets) - sent)
         if self.size + len(packets) - sent > self._limit and not sent:
             self.frames_dropped += frames
@@ -73,6 +75,7 @@ class Backlog:
     def paid(self, sent: int) -> None:
         """`sent` bytes of `next_bytes` have gone out."""
         self.size -= sent
+        self.bytes_sent += sent
         self._offset += sent
         self._begun = True
         chunk, frames = self._chunks[0]

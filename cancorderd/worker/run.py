@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cancorderd.frame import Batch
     from cancorderd.sources.base import Source, Watch
     from cancorderd.worker.outlet import Outlet
+    from cancorderd.worker.recording import Recording
 
 GATHER_S = 0.001
 GATHER_BELOW = 64
@@ -47,6 +48,7 @@ class Worker:
         self._server = Server(section, self._selector, self._notice)
         self._source: Source | None = None
         self._watch: Watch | None = None
+        self._recording: Recording | None = None
         self._readable = False
         self._stopping = False
         self._phase = "starting"
@@ -70,6 +72,7 @@ class Worker:
             self._server.adopt(client, sock, owed)
         for listener in listeners:
             self._server.listen(listener)
+        self._begin_recording()
         try:
             while not self._stopping:
                 self._round()
@@ -81,6 +84,8 @@ class Worker:
         finally:
             self._close_source()
             self._end_watch()
+            if self._recording:
+                self._recording.close()
         self._report()
         for client, sock, owed in self._server.hand_over():
             self._outlet.give_client(client, sock, owed)
@@ -91,6 +96,12 @@ class Worker:
     def stop(self) -> None:
         """End in good order after this round."""
         self._stopping = True
+
+    def _begin_recording(self) -> None:
+        if self._section.record and self._section.record.enabled:
+            from cancorderd.worker.recording import Recording  # noqa: PLC0415 - not where nothing is recorded
+
+            self._recording = Recording(self._section, self._selector, self._notice)
 
     def _round(self) -> None:
         now_s = time.monotonic()
@@ -107,6 +118,8 @@ class Worker:
         if self._source is not None:
             self._serve_source(self._source, now_s)
         if now_s >= self._next_report_s:
+            if self._recording:
+                self._recording.tick(now_s)
             self._report()
 
     def _patience(self, now_s: float) -> float:
@@ -190,6 +203,8 @@ class Worker:
         self._payload_bytes += len(batch.packets) - 14 * batch.frames
         self._outlet.frames(batch)
         self._server.broadcast(batch)
+        if self._recording:
+            self._recording.take(batch)
 
     def _check_silence(self, now_s: float) -> None:
         limit = self._section.silence_timeout
@@ -209,8 +224,11 @@ class Worker:
             self._report()
 
     def _report(self) -> None:
-        self._next_report_s = time.monotonic() + REPORT_EVERY_S
+        now_s = time.monotonic()
+        self._next_report_s = now_s + REPORT_EVERY_S
         source = self._source
+        sent, sent_bytes = self._server.sent
+        recording = self._recording.report(now_s) if self._recording else None
         counts = Counts(
             received=self._received,
             payload_bytes=self._payload_bytes,
@@ -219,6 +237,11 @@ class Worker:
             lost_kernel=source.lost_kernel if source else 0,
             lost_adapter=source.lost_adapter if source else 0,
             lost_clients=self._server.lost,
+            sent=sent,
+            sent_bytes=sent_bytes,
+            lost_taps=self._server.lost_taps,
+            recorded=recording.frames if recording else 0,
+            unrecorded=recording.dropped if recording else 0,
         )
         self._outlet.report(
             Report(
@@ -228,6 +251,7 @@ class Worker:
                 self._remembered.plus(counts),
                 self._server.reports(),
                 source.details | self._found if source else {},
+                recording,
             )
         )
 

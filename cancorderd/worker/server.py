@@ -34,15 +34,18 @@ _DISCARD_BYTES = 1 << 16
 
 
 class _Connection:
-    """One client."""
+    """One client, or a tap (`report.Client`)."""
 
-    __slots__ = ("address", "backlog", "connected_at", "socket")
+    __slots__ = ("address", "backlog", "connected_at", "socket", "tap")
 
-    def __init__(self, sock: socket.socket, address: str, connected_at: float, limit: int) -> None:
+    def __init__(
+        self, sock: socket.socket, address: str, connected_at: float, limit: int, *, tap: bool = False
+    ) -> None:
         self.socket = sock
         self.address = address
         self.connected_at = connected_at
         self.backlog = Backlog(limit)
+        self.tap = tap
 
 
 class Server:
@@ -62,11 +65,23 @@ class Server:
         self._clients: dict[int, _Connection] = {}
         self.lost = 0
         """Frames dropped, one for each client that missed it."""
+        self.lost_taps = 0
+        self._taps = 0
+        self._sent_elsewhere = 0
+        """Frames that clients had got before they came here, less what was sent to those who left."""
+        self._bytes_to_gone = 0
         self.audience_changed = True
 
     @property
     def clients(self) -> int:
-        return len(self._clients)
+        return len(self._clients) - self._taps
+
+    @property
+    def sent(self) -> tuple[int, int]:
+        """Frames and bytes sent to clients here, by those who are gone too."""
+        backlogs = [one.backlog for one in self._clients.values() if not one.tap]
+        frames = sum(one.frames_sent for one in backlogs) - self._sent_elsewhere
+        return frames, sum(one.bytes_sent for one in backlogs) + self._bytes_to_gone
 
     def listen(self, listener: socket.socket) -> None:
         listener.setblocking(False)
@@ -83,6 +98,7 @@ class Server:
                 one.backlog.size,
             )
             for one in self._clients.values()
+            if not one.tap
         ]
 
     def broadcast(self, batch: Batch) -> None:
@@ -104,6 +120,7 @@ class Server:
                 continue
             if sent == len(packets):
                 backlog.frames_sent += frames
+                backlog.bytes_sent += sent
             else:
                 self._drops(connection, batch, sent)
                 self._watch(connection)
@@ -112,11 +129,14 @@ class Server:
 
     def adopt(self, client: Client, sock: socket.socket, owed: bytes) -> None:
         """Take a client over from the supervisor, which keeps it while no worker runs."""
-        if not self._admits(sock.getpeername()[0]):
+        if not client.tap and not self._admits(sock.getpeername()[0]):
             sock.close()
             self._notice("info", f"client {client.address} is no longer allowed: disconnected")
             return
-        connection = _Connection(sock, client.address, client.connected_at, self._section.client_backlog)
+        limit = self._section.client_backlog
+        connection = _Connection(sock, client.address, client.connected_at, limit, tap=client.tap)
+        if not client.tap:
+            self._sent_elsewhere += client.frames_sent
         connection.backlog.frames_sent = client.frames_sent
         connection.backlog.frames_dropped = client.frames_dropped
         connection.backlog.take_over(owed, client.frames_owed)
@@ -135,9 +155,11 @@ class Server:
                 backlog.frames_sent,
                 backlog.frames_dropped,
                 frames,
+                connection.tap,
             )
             given.append((client, connection.socket, owed))
         self._clients.clear()
+        self._taps = 0
         return given
 
     def close(self) -> None:
@@ -168,7 +190,7 @@ class Server:
             if not self._admits(peer[0]):
                 sock.close()
                 self._notice("warning", f"client {address} refused: its address is not in allow")
-            elif len(self._clients) >= self._section.max_clients:
+            elif self.clients >= self._section.max_clients:
                 sock.close()
                 self._notice(
                     "warning", f"client {address} refused: max_clients is {self._section.max_clients}"
@@ -188,6 +210,7 @@ class Server:
     def _add(self, connection: _Connection) -> None:
         connection.socket.setblocking(False)
         self._clients[connection.socket.fileno()] = connection
+        self._taps += connection.tap
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.backlog.size else 0)
         self._selector.register(connection.socket, events, lambda events: self._serve(connection, events))
         self.audience_changed = True
@@ -227,6 +250,9 @@ class Server:
     def _drops(self, connection: _Connection, batch: Batch, sent: int) -> bool:
         """Owe the batch; True where the client has to be disconnected for what that dropped."""
         dropped = connection.backlog.owe(batch, sent)
+        if connection.tap:
+            self.lost_taps += dropped
+            return False
         self.lost += dropped
         return bool(dropped) and self._section.slow_client == "disconnect"
 
@@ -235,7 +261,12 @@ class Server:
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(connection.socket)
         connection.socket.close()
+        if connection.tap:
+            self._taps -= 1
+            return
         self.audience_changed = True
+        self._sent_elsewhere -= connection.backlog.frames_sent
+        self._bytes_to_gone += connection.backlog.bytes_sent
         dropped = connection.backlog.frames_dropped
         lost = f", {dropped} frames were dropped for it" if dropped else ""
         self._notice("info", f"client {connection.address} left: {why}{lost}")

@@ -25,9 +25,12 @@ _KINDS = {
     "SOURCE": _BUSES,
     "FILE": shtab.FILE,
     "PATH": shtab.FILE,
-    "PORT": shtab.FILE,
+    "DEVICE": shtab.FILE,
     "FOLDER": shtab.DIRECTORY,
+    "CHAN": shtab.FILE,
 }
+_INTERFACES = ("gs_usb", "socketcan", "slcan", "toucan", "auto")
+"""Those with a source of their own; a name of python-can's may stand there, too."""
 _PREAMBLE = {
     "bash": """\
 # The buses of the running daemon, or of that of --socket; none where it does not run.
@@ -55,6 +58,8 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     """The text for one program."""
     for one in (parser, *(command.parser for command in options.commands(parser))):
         for action in (*options.options(one), *options.arguments(one)):
+            if action.metavar == "IFACE":
+                action.choices = _INTERFACES
             if kind := _KINDS.get(str(action.metavar)):
                 action.complete = kind  # type: ignore[attr-defined] # shtab looks for it there
     asks = parser.prog == "cancorderctl"

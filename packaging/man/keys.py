@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import roff
 
-from cancorderd.config.model import OWN_SECTIONS, BusBase, Daemon, Filter, PythonCanBus
+from cancorderd.config.model import OWN_SECTIONS, BusBase, Daemon, Filter, PythonCanBus, Record
 from cancorderd.config.problem import written
+from cancorderd.config.section import Section
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -22,7 +23,9 @@ def daemon() -> str:
 
 
 def every_bus() -> str:
-    return "\n".join([_entries(BusBase.key_fields()), _filters()])
+    filters = _inner(f"Each of {roff.bold('filters')} is a table with these keys:", Filter)
+    record = _inner(f"The table {roff.bold('record')}, which adds to that of [defaults], has:", Record)
+    return "\n".join([_entries(BusBase.key_fields()), filters, record])
 
 
 def interfaces() -> str:
@@ -49,16 +52,8 @@ def _about(field: FieldInfo) -> tuple[object, ...]:
     return field.description, field.default, field.is_required()
 
 
-def _filters() -> str:
-    return "\n".join(
-        [
-            ".PP",
-            f"Each of {roff.bold('filters')} is a table with these keys:",
-            ".RS",
-            _entries(Filter.key_fields()),
-            ".RE",
-        ]
-    )
+def _inner(introduction: str, table: type[Section]) -> str:
+    return "\n".join([".PP", introduction, ".RS", _entries(table.key_fields()), ".RE"])
 
 
 def _entries(fields: dict[str, FieldInfo]) -> str:
@@ -102,4 +97,6 @@ def _kind(annotation: Any) -> str:
         return f"{', '.join(others)} or {last}" if others else last
     if origin is tuple:
         return "list"
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "table"
     return _WORDS[dict if origin is dict else annotation]

@@ -15,9 +15,12 @@ import completion
 import keys
 import options
 
-from cancorderd.cli import arguments, cancorderd
+from cancorderd.cli import arguments, cancorderd, canlogger, mock_uds_canlogger, rusoku_canlogger
 
 ROOT = Path(__file__).resolve().parents[2]
+ONE_BUS = {
+    one.COMMAND: one.parser() for one in (canlogger, rusoku_canlogger, mock_uds_canlogger)
+}  # commands that are one bus
 _PLACE = re.compile(r"^[ ]*@(\w+)@$", re.MULTILINE)
 
 
@@ -42,8 +45,16 @@ def pages() -> dict[Path, str]:
         ),
         **{
             completions / f"{program.prog}.{shell}": completion.script(program, shell)
-            for program in (control, daemon)
+            for program in (control, daemon, *ONE_BUS.values())
             for shell in completion.SHELLS
+        },
+        **{
+            man / f"{name}.1": filled(
+                man / f"{name}.1.in",
+                SYNOPSIS=options.synopsis_lines(parser),
+                OPTIONS=options.option_entries(parser),
+            )
+            for name, parser in ONE_BUS.items()
         },
     }
 

@@ -59,6 +59,11 @@ def synopsis(parser: argparse.ArgumentParser) -> str:
     return " ".join(parts)
 
 
+def synopsis_lines(parser: argparse.ArgumentParser) -> str:
+    """The same in short lines of source, where many options stand in running text."""
+    return synopsis(parser).replace(" [", "\n[")
+
+
 def option_entries(parser: argparse.ArgumentParser) -> str:
     return "\n".join(_entry(action) for action in options(parser))
 

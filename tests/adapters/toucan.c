@@ -26,7 +26,7 @@ enum {
     PLUGGED, OCCUPIED, CAPABILITY, SPECIFICATION, CLOCK, RATE, LIMIT, FD, STATUS, STATUS_CODE, READ_CODE,
     READ_CODES, OVERRUNS, HAS_OVERRUNS, IMPATIENT, CLASSIC_LAYOUT, STAMP_START, STAMP_PPM, PUT, HANG,
     TAKEN, MADE, INITS, EXITS, RESETS, KILLS, READS, STATUSES, MODE, INDEX, BRP, TSEG1, TSEG2, SJW,
-    DATA_BRP, DATA_TSEG1, DATA_TSEG2, DATA_SJW, WORDS
+    DATA_BRP, DATA_TSEG1, DATA_TSEG2, DATA_SJW, MORE, WORDS
 };
 
 typedef struct {
@@ -125,7 +125,7 @@ int can_test(int32_t number, uint8_t mode, const void *parameter, int *result)
     if (number < 0 || number >= CHANNELS)
         return -95;
     if (result)
-        *result = number > 0 || !there() ? -1 : stage->word[OCCUPIED] || channel[number].open;
+        *result = number > stage->word[MORE] || !there() ? -1 : stage->word[OCCUPIED] || channel[number].open;
     return there() && (mode & ~stage->word[CAPABILITY]) ? -93 : 0;
 }
 
@@ -138,7 +138,7 @@ int can_init(int32_t number, uint8_t mode, const void *parameter)
     initialised = 1;
     if (number < 0 || number >= CHANNELS)
         return -95;
-    if (number > 0 || !there())
+    if (number > stage->word[MORE] || !there())
         return -92;
     if (channel[number].open || stage->word[OCCUPIED])
         return -96;

@@ -70,6 +70,8 @@ class Word(enum.IntEnum):
     DATA_TSEG1 = enum.auto()
     DATA_TSEG2 = enum.auto()
     DATA_SJW = enum.auto()
+    MORE = enum.auto()
+    """Adapters beside the first, which play the same."""
 
 
 _PRESETS = {

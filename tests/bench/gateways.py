@@ -40,7 +40,7 @@ def ancestor(link: Path, folder: Path) -> Iterator[Gateway]:
     with (folder / "ancestor.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "cancorder_utils.canlogger", "-i", "slcan", "-c", str(link), "-p", str(port), "--no-zeroconf"],
-            stdout=log, stderr=log, start_new_session=True,
+            stdout=log, stderr=log, start_new_session=True, env=os.environ | {"PYTHONPATH": os.environ["ANCESTOR"]},
         )  # fmt: skip
     try:
         poll(lambda: listens(process.pid, port), what="the ancestor listens")

@@ -7,7 +7,7 @@ import pytest
 
 from cancorderd.config.interfaces import SECTIONS
 from cancorderd.config.load import load
-from cancorderd.config.model import Configuration, Daemon, Filter
+from cancorderd.config.model import Configuration, Daemon, Filter, Record
 from cancorderd.config.section import Section
 
 EXAMPLE = Path(__file__).parents[2] / "etc" / "cancorder.toml"
@@ -48,7 +48,7 @@ def test_everything_is_right_together(tmp_path: Path) -> None:
 
 
 def test_every_key_is_shown() -> None:
-    sections: list[type[Section]] = [*SECTIONS, Daemon, Filter]
+    sections: list[type[Section]] = [*SECTIONS, Daemon, Filter, Record]
     every = {key for section in sections for key in section.key_fields()}
     shown = set(re.findall(r"\b(\w+) = ", TEXT))
     assert not every - shown

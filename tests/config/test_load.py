@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cancorderd.config.interfaces import SECTIONS
 from cancorderd.config.load import ConfigurationError, Problem, demo, load
-from cancorderd.config.model import Daemon, MockBus, PythonCanBus, ReplayBus, SlcanBus
+from cancorderd.config.model import Daemon, MockBus, PythonCanBus, Record, ReplayBus, SlcanBus
 
 Said = Callable[..., list[str]]
 
@@ -227,3 +227,41 @@ def test_any_file_is_loaded_or_told_what_is_wrong(document: dict[str, object]) -
         except ConfigurationError as error:
             assert error.problems
             assert all(problem.line for problem in error.problems)
+
+
+def test_a_bus_says_of_its_recording_what_differs_from_the_defaults(tmp_path: Path) -> None:
+    text = """
+[defaults]
+interface = "mock"
+[defaults.record]
+directory = "/data"
+keep = 3
+[bus.a]
+[bus.b.record]
+format = "blf"
+[bus.c]
+record.enabled = false
+"""
+    records = [bus.record for bus in load(write(tmp_path, text)).buses]
+    assert records == [
+        Record(directory="/data", keep=3),
+        Record(directory="/data", keep=3, format="blf"),
+        Record(directory="/data", keep=3, enabled=False),
+    ]
+
+
+def test_nothing_is_recorded_by_default_and_an_empty_table_records(tmp_path: Path) -> None:
+    text = '[bus.a]\ninterface = "mock"\n[bus.b]\ninterface = "mock"\nrecord = {}\n'
+    without, recorded = load(write(tmp_path, text)).buses
+    assert without.record is None
+    assert recorded.record == Record(
+        directory="/var/lib/cancorder/recordings", format="log", rotate_mb=100, keep=10
+    )
+
+
+def test_a_mistake_in_the_recording_of_all_is_told_once_and_there(said: Said) -> None:
+    head = '[defaults]\ninterface = "mock"\n[defaults.record]\nformat = "csv"\n'
+    assert said(f"{head}[bus.a]\n[bus.b.record]\nkeep = -1\n[bus.c]\n") == [
+        'main.toml:4: defaults.record.format: there is no format "csv". Write "log", "asc", "blf" or "mf4".',
+        "main.toml:7: bus.b.record.keep: -1 is below 0. Use a value such as 10.",
+    ]

@@ -117,6 +117,7 @@ def test_can_logger_records_every_frame(daemon: Callable[[str], Daemon], tmp_pat
     with can.LogReader(file) as reader:
         messages = list(reader)
     assert len(messages) >= 100
+    assert {message.channel for message in messages} == {"can0" if ending == "log" else 0}
     start = within([of_message(one) for one in messages], [of_frame(one) for one in frames])
     # BLF keeps the time at which it begins in ms, ASC counts from 0.
     offset_s = 0.0 if ending != "asc" else frames[start].timestamp_s - messages[0].timestamp

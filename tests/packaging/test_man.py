@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from cancorderd.cli import arguments, cancorderd
+from cancorderd.cli import arguments, cancorderd, canlogger, mock_uds_canlogger, rusoku_canlogger
 from cancorderd.config.interfaces import SECTIONS
 from cancorderd.config.model import Configuration
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["cancorder.toml.5", "cancorderctl.1", "cancorderd.8"]
+ONE_BUS = {one.COMMAND: one.parser() for one in (canlogger, mock_uds_canlogger, rusoku_canlogger)}
+PAGES = ["cancorder.toml.5", "cancorderctl.1", "cancorderd.8", *(f"{name}.1" for name in ONE_BUS)]
 COMPLETIONS = ROOT / "cancorderd/cli/completions"
 
 
@@ -40,7 +41,12 @@ def test_every_key_has_an_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "parser"), [("cancorderd.8", cancorderd.parser()), ("cancorderctl.1", arguments.parser())]
+    ("page", "parser"),
+    [
+        ("cancorderd.8", cancorderd.parser()),
+        ("cancorderctl.1", arguments.parser()),
+        *((f"{name}.1", parser) for name, parser in ONE_BUS.items()),
+    ],
 )
 def test_every_option_is_explained(page: str, parser: object) -> None:
     text = shown(page)
@@ -77,6 +83,10 @@ def test_nothing_is_found_wrong_with_a_page(page: str, command: list[str]) -> No
         ("cancorderctl dump -t ", {"a", "A", "d", "z"}),
         ("cancorderd --de", {"--demo"}),
         ("cancorderd -c pyproj", {"pyproject.toml"}),
+        ("cancorder-canlogger --au", {"--auto"}),
+        ("cancorder-canlogger -i slc", {"slcan"}),
+        ("cancorder-rusoku-canlogger -l pyproj", {"pyproject.toml"}),
+        ("cancorder-mock-uds-canlogger --as", {"--async"}),
     ],
 )
 def test_completes_in_bash(words: str, offered: set[str], tmp_path: Path) -> None:
@@ -85,7 +95,8 @@ def test_completes_in_bash(words: str, offered: set[str], tmp_path: Path) -> Non
     fake.chmod(0o755)
     split = words.split(" ")
     script = (
-        f'. "{COMPLETIONS}/$1.bash"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); "_shtab_$1"; '
+        f'. "{COMPLETIONS}/$1.bash"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+        '"_shtab_${1//-/_}"; '
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(

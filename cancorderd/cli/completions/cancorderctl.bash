@@ -39,7 +39,7 @@ _shtab_cancorderctl___socket_COMPGEN=_shtab_compgen_files
 _shtab_cancorderctl_dump__t_choices=(a A d z)
 _shtab_cancorderctl_dump___timestamp_choices=(a A d z)
 _shtab_cancorderctl_completion_pos_0_choices=(bash zsh fish buses)
-_shtab_cancorderctl_completion_pos_1_choices=(cancorderctl cancorderd)
+_shtab_cancorderctl_completion_pos_1_choices=(cancorderctl cancorderd cancorder-canlogger cancorder-rusoku-canlogger cancorder-mock-uds-canlogger)
 _shtab_cancorderctl_help_pos_0_choices=(status clients events reload start stop restart check detect discover dump completion help)
 _shtab_cancorderctl_pos_0_choices=(status clients events reload start stop restart check detect discover dump completion help)
 

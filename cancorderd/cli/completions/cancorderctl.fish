@@ -117,7 +117,7 @@ complete -c cancorderctl -n '_shtab_cancorderctl_using dump; and test $_shtab_ca
 complete -c cancorderctl -n '_shtab_cancorderctl_using; and test $_shtab_cancorderctl_npos -eq 0' -a completion -d 'Print what makes a shell complete commands, options and names of buses.'
 complete -c cancorderctl -n '_shtab_cancorderctl_using completion' -s h -l help -d 'show this help message and exit'
 complete -c cancorderctl -n '_shtab_cancorderctl_using completion; and test $_shtab_cancorderctl_npos -eq 0' -ka "bash zsh fish buses" -d 'shell to print it for; buses prints the names that are completed'
-complete -c cancorderctl -n '_shtab_cancorderctl_using completion; and test $_shtab_cancorderctl_npos -eq 1' -ka "cancorderctl cancorderd" -d 'program to complete (default: cancorderctl)'
+complete -c cancorderctl -n '_shtab_cancorderctl_using completion; and test $_shtab_cancorderctl_npos -eq 1' -ka "cancorderctl cancorderd cancorder-canlogger cancorder-rusoku-canlogger cancorder-mock-uds-canlogger" -d 'program to complete (default: cancorderctl)'
 complete -c cancorderctl -n '_shtab_cancorderctl_using; and test $_shtab_cancorderctl_npos -eq 0' -a help -d 'Show this help, or that of a command.'
 complete -c cancorderctl -n '_shtab_cancorderctl_using help' -s h -l help -d 'show this help message and exit'
 complete -c cancorderctl -n '_shtab_cancorderctl_using help; and test $_shtab_cancorderctl_npos -eq 0' -ka "status clients events reload start stop restart check detect discover dump completion help" -d 'command to tell about'

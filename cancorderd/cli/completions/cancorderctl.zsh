@@ -57,7 +57,7 @@ _shtab_cancorderctl_clients_defaults_added=0
 _shtab_cancorderctl_completion_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   ":shell to print it for\; buses prints the names that are completed:(bash zsh fish buses)"
-  ":program to complete (default\: cancorderctl):(cancorderctl cancorderd)"
+  ":program to complete (default\: cancorderctl):(cancorderctl cancorderd cancorder-canlogger cancorder-rusoku-canlogger cancorder-mock-uds-canlogger)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -65,7 +65,7 @@ _shtab_cancorderctl_completion_defaults_added=0
 
 _shtab_cancorderctl_detect_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--probe[ask the serial ports on USB, and these, whether they are slcan adapters\: sends them V\; some boards restart when their port is opened]:PORT:_files"
+  "--probe[ask the serial ports on USB, and these, whether they are slcan adapters\: sends them V\; some boards restart when their port is opened]:DEVICE:_files"
   "--all[also python-can\'s interfaces without hardware]"
   "--json[everything, as JSON]"
   "--write[write what is new to NAME.toml in the folder of drop-ins]:NAME:"

@@ -165,7 +165,7 @@ def test_the_states_of_a_controller_are_shown_and_bus_off_is_restarted_by_the_bu
         assert shown(daemon, controller="error-passive")["frames"]["error"] == 2
         assert links.read(name).controller == "error-passive"
         adapter.tell("error 40")
-        shown(daemon, controller="bus-off")
+        # Being bus-off lasts shorter than a look at the status on a slow machine.
         again = shown(daemon, state="running", controller="error-active", restarts=1)
         assert again["last_error"].startswith(f"{name} is bus-off. Check bitrate, wiring and termination.")
         adapter.tell("frame 123#01")
