@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cancorderd.cli.page import Known, page
 from cancorderd.cli.window import drawn
 
-_SIZE = (132, 15)
+_SIZE = (132, 16)
 _NOW = 1_700_000_000.0
 _FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -75,7 +75,9 @@ STATUS: dict[str, Any] = {
     "uptime_s": 95_000,
     "config": "/etc/cancorder.toml",
     "buses": [
-        bus("powertrain", "socketcan", "can0", "running", rate=3820, load=0.87, viewers=3),
+        bus("powertrain", "socketcan", "can0", "running", rate=3820, load=0.87, viewers=3,
+            recording={"state": "recording", "reason": "", "file": "/var/lib/cancorder/drive.blf",
+                       "bytes": 812_400_000, "dropped": 0}),
         bus("body", "slcan", "/dev/ttyACM0", "running", rate=412, load=0.38, viewers=1, lost=1290, port=42421),
         bus("bench", "mock", "mock", "running", rate=121, load=0.03, port=42422, since_s=5_400),
         bus("rig", "gs_usb", "003A0026", "backoff", port=42423, restarts=4, since_s=2,

@@ -162,7 +162,7 @@ def _style(column: str, cell: str, bus: dict[str, Any], grew: bool) -> str:
     if column == "LOAD":
         return "red" if bus["load"] >= 0.9 else "yellow" if bus["load"] >= 0.7 else "cyan"
     if column == "REC":
-        return "bold red" if (bus.get("recording") or {}).get("reason") else ""
+        return "bold red" if render.recording_troubled(bus) else ""
     if column == "WHY":
         return _why_style(bus)
     return "bold" if column == "BUS" else ""
@@ -172,8 +172,11 @@ def _why_style(bus: dict[str, Any]) -> str:
     """For a reason: pale where it is past."""
     if bus["state"] not in GOOD_STATES:
         return _STATES[bus["state"]]
-    recording = (bus.get("recording") or {}).get("reason")
-    past = not bus["reason"] and not recording and bus["controller"] in (None, "error-active")
+    past = (
+        not bus["reason"]
+        and not render.recording_troubled(bus)
+        and bus["controller"] in (None, "error-active")
+    )
     return "dim" if past else "yellow"
 
 

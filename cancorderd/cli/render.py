@@ -131,22 +131,27 @@ def _row(bus: dict[str, Any], now: float) -> tuple[str, ...]:
         str(sum(bus["lost"].values())),
         str(bus["restarts"]),
         duration(now - bus["since"]),
-        _recording(bus.get("recording")),
+        _recording(bus),
         _why(bus),
     )
 
 
 def _why(bus: dict[str, Any]) -> str:
-    recording = bus.get("recording") or {}
+    recording = bus.get("recording")
     if bus["state"] == "running" and bus["controller"] not in (None, "error-active"):
         return f"controller is {bus['controller']}"
     if bus["reason"]:
         return str(bus["reason"])
-    if recording.get("reason"):
+    if recording and recording_troubled(bus):
         return f"recording {recording['state']}: {recording['reason']}"
     if bus["last_error"]:
         return f"was: {bus['last_error']}"
     return recording_text(recording) if recording and bus["state"] == "running" else ""
+
+
+def recording_troubled(bus: dict[str, Any]) -> bool:
+    """True where a bus that runs is not recorded as it should be."""
+    return bus["state"] == "running" and bool(bus.get("recording") and bus["recording"]["reason"])
 
 
 def recording_text(recording: dict[str, Any]) -> str:
@@ -157,11 +162,12 @@ def recording_text(recording: dict[str, Any]) -> str:
     return f"records to {recording['file']}{lost}"
 
 
-def _recording(recording: dict[str, Any] | None) -> str:
-    """How much there is, or why nothing more comes; `-` for a bus that does not record."""
-    if not recording:
+def _recording(bus: dict[str, Any]) -> str:
+    """How much there is, or why nothing more comes; `-` for a bus that is not recorded now."""
+    recording = bus.get("recording")
+    if not recording or bus["state"] != "running":
         return "-"
-    return str(recording["state"]) if recording.get("reason") else size(recording["bytes"])
+    return str(recording["state"]) if recording["reason"] else size(recording["bytes"])
 
 
 def size(count: int) -> str:

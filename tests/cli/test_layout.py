@@ -96,6 +96,15 @@ def test_past_errors_are_pale() -> None:
     assert styles(layout.of_buses([bus(last_error="gone")], 1185.0, 200))["was: gone"] == "dim"
 
 
+def test_recordings_in_trouble_stand_out() -> None:
+    recording = {"state": "recording", "reason": "", "file": "/x.log", "bytes": 10**6, "dropped": 0}
+    fine = styles(layout.of_buses([bus(recording=recording)], 1185.0, 200))
+    assert (fine["1.0 MB"], fine["records to /x.log"]) == ("", "dim")
+    stopped = bus(recording=recording | {"state": "stopped", "reason": "the disk is full"})
+    looks = styles(layout.of_buses([stopped], 1185.0, 200))
+    assert (looks["stopped"], looks["recording stopped: the disk is full"]) == ("bold red", "yellow")
+
+
 @pytest.mark.parametrize(
     ("share", "blocks", "signs"),
     [(0, "    ", "    "), (1, "████", "####"), (0.5, "██  ", "##  "), (0.53, "██▏ ", "##  "), (7, "████", "####"), (-1, "    ", "    ")],

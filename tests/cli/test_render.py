@@ -111,21 +111,17 @@ def test_bus_that_should_run_and_does_not(state: str, wanted: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recording", "cell", "why"),
+    ("keys", "cell", "why"),
     [
-        (None, "-", ""),
-        ({"state": "recording", "file": "x", "bytes": 81_500_000, "reason": None}, "82 MB", ""),
-        (
-            {"state": "stopped", "file": "x", "bytes": 5, "reason": "the disk is full"},
-            "stopped",
-            "recording stopped: the disk is full",
-        ),
+        ({}, "-", ""),
+        ({"recording": RECORDING}, "12 MB", "records to /r/body.log"),
+        ({"recording": STOPPED}, "stopped", "recording stopped: full"),
+        ({"recording": STOPPED, "state": "stopped"}, "-", ""),
     ],
 )
-def test_recording(recording: dict[str, Any] | None, cell: str, why: str) -> None:
-    bus = status(recording=recording)["buses"][0]
-    other = status(name="x", recording={"state": "recording", "bytes": 1, "reason": ""})["buses"][0]
-    header, rows = render.status_cells([bus, other], 1000.0)
+def test_how_much_is_recorded(keys: dict[str, Any], cell: str, why: str) -> None:
+    buses = [status(**keys)["buses"][0], status(recording=RECORDING)["buses"][0]]
+    header, rows = render.status_cells(buses, 1000.0)
     assert dict(zip(header, rows[0], strict=True)).items() >= {"REC": cell, "WHY": why}.items()
     assert "REC" not in render.status_cells([status()["buses"][0]], 1000.0).header
 
