@@ -45,7 +45,8 @@ _RETRY_EVERY_S = 5.0
 """For an adapter that worked and now refuses its settings."""
 _FRAMES_S = 1.0
 """How long the output may take at the end for the frames that still wait to be printed."""
-_LINES_S = 1.0
+_STUCK_S = 2.0
+"""How long an output may take nothing of the last lines."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class _OneBus:
         finally:
             await supervision.stop()
             self._log.close()
-            self._printer.finish(_FRAMES_S, _LINES_S, (lambda: None) if failed else lambda: self._sum_up(bus))
+            self._printer.finish(_FRAMES_S, _STUCK_S, (lambda: None) if failed else lambda: self._sum_up(bus))
         return Exit.FAILED if failed else Exit.DONE
 
     async def _serve(self, bus: Bus) -> bool:

@@ -59,6 +59,7 @@ class Printer:
         self._streams: deque[socket.socket | bytes] = deque()
         self._told = 0
         self._next_telling_s = 0.0
+        self._written = 0
         self._ends_s: float | None = None
         self._sum_up: Callable[[], None] = lambda: None
         self._wake, self._waker = socket.socketpair()
@@ -84,15 +85,22 @@ class Printer:
 
     def take(self, owed: bytes) -> None:
         """The rest of the last stream."""
-        self._streams.append(owed)
+        self._streams.extend(owed[start : start + _READ_BYTES] for start in range(0, len(owed), _READ_BYTES))
         self._rouse()
 
-    def finish(self, frames_s: float, lines_s: float, sum_up: Callable[[], None]) -> None:
-        """Print the frames that are left, for at most `frames_s`, then the lines and what `sum_up` says, and end."""
+    def finish(self, frames_s: float, stuck_s: float, sum_up: Callable[[], None]) -> None:
+        """Print the frames that are left, for at most `frames_s`, then the lines and what `sum_up` says, and end.
+
+        An output that takes nothing at all for `stuck_s` is given up.
+        """
         self._sum_up = sum_up
         self._ends_s = time.monotonic() + frames_s
         self._rouse()
-        self._thread.join(frames_s + lines_s)
+        self._thread.join(frames_s)
+        written = -1
+        while self._thread.is_alive() and self._written != written:
+            written = self._written
+            self._thread.join(stuck_s)
 
     def _put(self, text: str) -> None:
         self._lines.append(text)
@@ -162,7 +170,9 @@ class Printer:
         data = text.encode(errors="replace")
         while data and self._gone:
             try:
-                data = data[os.write(self._output, data) :]
+                count = os.write(self._output, data)
+                data = data[count:]
+                self._written += count
             except BlockingIOError:  # somebody who shares it has set it so
                 select.select([], [self._output], [])
             except OSError:

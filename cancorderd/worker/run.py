@@ -113,8 +113,11 @@ class Worker:
         if self._server.audience_changed:
             self._server.audience_changed = False
             self._next_report_s = min(self._next_report_s, now_s + AUDIENCE_REPORT_S)
+            known, clients = self._server.audience()
             if self._source is not None:
-                self._source.audience(self._server.clients, now_s)
+                # One that came while another went is news, too, though there are as many as before.
+                for count in sorted({known, clients}):
+                    self._source.audience(count, now_s)
         if self._source is not None:
             self._serve_source(self._source, now_s)
         if now_s >= self._next_report_s:

@@ -36,7 +36,7 @@ _DISCARD_BYTES = 1 << 16
 class _Connection:
     """One client, or a tap (`report.Client`)."""
 
-    __slots__ = ("address", "backlog", "connected_at", "socket", "tap")
+    __slots__ = ("address", "backlog", "connected_at", "new", "socket", "tap")
 
     def __init__(
         self, sock: socket.socket, address: str, connected_at: float, limit: int, *, tap: bool = False
@@ -46,6 +46,8 @@ class _Connection:
         self.connected_at = connected_at
         self.backlog = Backlog(limit)
         self.tap = tap
+        self.new = True
+        """Until the source has been told of it."""
 
 
 class Server:
@@ -75,6 +77,14 @@ class Server:
     @property
     def clients(self) -> int:
         return len(self._clients) - self._taps
+
+    def audience(self) -> tuple[int, int]:
+        """How many of the clients were there at the last call already, and how many there are."""
+        clients = [one for one in self._clients.values() if not one.tap]
+        known = sum(not one.new for one in clients)
+        for one in clients:
+            one.new = False
+        return known, len(clients)
 
     @property
     def sent(self) -> tuple[int, int]:

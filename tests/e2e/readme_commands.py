@@ -103,7 +103,10 @@ class Shell:
 
     def wait_line(self, pattern: str) -> re.Match[str]:
         def seen() -> re.Match[str] | None:
-            return next((match for line in list(self.lines) if (match := re.search(pattern, line))), None)
+            ended = not self._reader.is_alive()
+            match = next((match for line in list(self.lines) if (match := re.search(pattern, line))), None)
+            assert match or not ended, "it has ended"
+            return match
 
         try:
             match = poll(seen, PATIENCE_S, pattern)

@@ -141,7 +141,7 @@ def test_verbose_prints_every_frame_once_and_in_order(stage: Stage) -> None:
 def test_an_output_that_takes_nothing_costs_printing_alone_and_that_is_said(stage: Stage) -> None:
     wanted, port = 400_000, free_port()
     with toucan(stage, "-v", "-p", str(port), reads=False) as one:
-        poll(lambda: listens(port), what="it listens")
+        poll(lambda: stage[Word.INITS], what="the bus is open")
         with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as viewer:
             stage[Word.LIMIT] = wanted
             stage[Word.RATE] = -1
@@ -155,17 +155,12 @@ def test_an_output_that_takes_nothing_costs_printing_alone_and_that_is_said(stag
         one.wait_line(r"\[can] \d+ frames are not printed: this output is too slow. Clients get them.")
         assert one.interrupt() == 0
         sent, dropped, _, received, _, _, printed, missing = one.statistics()
-        assert (sent, dropped, received) == (wanted, 0, wanted)
+        assert (sent, dropped, received) == (wanted, 0, wanted), one.text
         assert printed == len(one.frames())
         assert printed + missing == received
         assert missing > 0
         numbers = [int(line[4], 16) for line in one.frames()]
         assert numbers == sorted(set(numbers))
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_an_output_that_nobody_reads_any_more_is_the_end() -> None:
@@ -267,7 +262,8 @@ def test_mock_begins_with_a_client_that_printing_is_not(tmp_path: Path) -> None:
             viewer.wait_frames(50)
             poll(lambda: len(one.frames()) >= 50)
             first, *_ = one.lines[[bool(re.search("ID=", line)) for line in one.lines].index(True) :]
-            assert re.search(r"#    1 TX ID=7E2 DLC=8 DATA=021003\w+ -> 1 client\(s\)", first)
+            assert re.search(r"#    1 TX ID=7E2 DLC=8 DATA=021003\w+ -> [01] client\(s\)", first)
+            poll(lambda: one.frames()[-1][5] == "1", what="the client in the lines")
             assert {0x7E2, 0x7EA} <= {frame.arbitration_id for frame in viewer.frames}
         assert any(" RX ID=7EA" in line for line in one.lines)
         one.wait_line(r"Client \S+ left")
@@ -291,6 +287,17 @@ def test_mock_async_runs_without_clients_and_no_loop_once_for_each() -> None:
 
                 poll(settled, what="nothing follows")
                 assert len(frames_of(viewer, b"\x02\x11\x01")) == 1
+
+
+def test_mock_has_a_session_for_a_client_that_comes_at_the_moment_another_goes() -> None:
+    with OneBus("mock_uds_canlogger", "--no-loop", "-s", "200") as one, Client(one.wait_port()) as first:
+        poll(lambda: frames_of(first, b"\x02\x11\x01"), what="the end of a session")
+        worker = worker_of(one)
+        worker.suspend()
+        first.close()
+        with Client(one.wait_port()) as second:
+            worker.resume()
+            poll(lambda: frames_of(second, b"\x02\x11\x01"), what="the end of another session")
 
 
 def frames_of(viewer: Client, begin: bytes) -> list[object]:
