@@ -69,9 +69,9 @@ def captured(port: int, frames: int, file: Path) -> tuple[bytes, list[Frame]]:
     with dumpcap(port, file):
         with Client(port) as client:
             seen = client.wait_frames(frames)
+            assert not client.error
         last = encode(seen[-1])
         poll(lambda: last in file.read_bytes(), what="the capture holds what the client got")
-    assert not client.error
     return file.read_bytes(), seen
 
 
