@@ -9,6 +9,7 @@ on a Unix socket, `cli/` holds the commands. Where to look:
 what a frame is        `frame` (values), `wire` (bytes)
 what can go wrong      `errors` (classes of failure and the worker's exit statuses)
 the frame path         `sources/` decode to batches, `worker/fanout` decides, `worker/server` sends
+recording              `worker/recording` feeds, `recorder/` (a process of its own) writes the files
 a bus's life           `supervisor/machine` decides, `supervisor/process` acts
 reading our ports      `client/` (connect, receive, discover), and for python-can `client/python_can`
 supervisor and worker  `link` (messages and sockets between them), `report` (what a worker tells)

@@ -22,6 +22,8 @@ class Terminal:
         self._master = -1
         self._slave = -1
         self._lock = threading.Lock()
+        self._whole = threading.Lock()
+        """Held for a whole line: an answer amid one that waits for room would break it."""
         self._thread: threading.Thread | None = None
         self.opened = threading.Event()
         """Set once the host has opened the channel."""
@@ -47,16 +49,17 @@ class Terminal:
             self._thread.join()
 
     def write(self, text: bytes) -> None:
-        while text:
-            with self._lock:
-                if self._master < 0:
-                    return
-                try:
-                    text = text[os.write(self._master, text) :]
-                    continue
-                except BlockingIOError:
-                    pass
-            select.select([], [self._master], [], 0.01)
+        with self._whole:
+            while text:
+                with self._lock:
+                    if self._master < 0:
+                        return
+                    try:
+                        text = text[os.write(self._master, text) :]
+                        continue
+                    except BlockingIOError:
+                        pass
+                select.select([], [self._master], [], 0.01)
 
     def _answer(self, master: int) -> None:
         while True:

@@ -121,7 +121,7 @@ def test_after_a_segment_that_the_capture_lacks_the_next_packet_is_found(tshark:
 
 @pytest.mark.parametrize("port", [42420, ELSEWHERE])
 def test_a_capture_may_begin_within_a_packet(tshark: Tshark, port: int) -> None:
-    starts = list(range(0, 300, 3))
+    starts = list(range(0, 300, 7))
     streams = [Stream([(0, BYTES[at:])], port, client=52_000 + at) for at in starts]
     found: list[list[Frame]] = [[] for _ in streams]
     for shown in tshark.shown(capture(streams)):
@@ -201,6 +201,16 @@ def test_other_protocols_are_left_alone(tshark: Tshark, port: int) -> None:
     streams = [Stream([(0, data)], port, client=52_000 + n) for n, data in enumerate(foreign())]
     taken = tshark.run(capture(streams), "-Y", "ecuconnect", "-T", "fields", "-e", "tcp.stream").split()
     assert [streams[int(stream)].segments for stream in taken] == []
+
+
+def test_one_packet_within_other_bytes_makes_no_stream_of_ours(tshark: Tshark) -> None:
+    mixed = b"HTTP/1.1 200 OK\r\n\r\n" + encode(SAMPLE[8])
+    assert tshark.frames(capture([Stream([(0, mixed)], ELSEWHERE)])) == []
+
+
+def test_in_a_stream_that_is_known_bytes_without_any_packet_are_told(tshark: Tshark) -> None:
+    shown = tshark.shown(capture([Stream([(0, BYTES), (len(BYTES), b"\xff" * 50)])]))
+    assert [one.expert for one in shown] == [[], ["50 bytes that are no packet: its time stamp is none"]]
 
 
 def test_what_a_client_sends_is_not_shown_as_packets(tshark: Tshark) -> None:

@@ -55,7 +55,8 @@ def dumpcap(port: int, file: Path) -> Iterator[None]:
             what="dumpcap captures",
         )
         if process.poll() is not None:
-            left_out(f"nothing may be captured here: {log.read_text().strip()}")
+            said_last = [line for line in log.read_text().splitlines() if line.startswith("dumpcap:")]
+            left_out(f"nothing can be captured on loopback: {said_last}")
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):

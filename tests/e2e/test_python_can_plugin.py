@@ -110,10 +110,12 @@ def test_it_reads_on_when_the_daemon_is_there_again(
         poll(lambda: bus.recv(0.3))
     place = f"localhost:{port}"
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert told == [
-        f"{place}: the server ended the stream. Connect again. (This bus does so by itself, each second.)",
-        f"ecuconnect {place}: connected again.",
-    ]
+    assert (
+        told[0]
+        == f"{place}: the server ended the stream. Connect again. (This bus does so by itself, each second.)"
+    )
+    # A port that is still open while the daemon ends may take a connection and break it.
+    assert told[-1] == f"ecuconnect {place}: connected again."
 
 
 def test_without_reconnect_the_end_is_an_error(daemon: Callable[[str], Daemon]) -> None:

@@ -198,7 +198,9 @@ def test_a_killed_worker_leaves_a_whole_file(
     poll(lambda: viewer.ended, what="the client is disconnected")
     (file,) = folder.iterdir()
     frames = frames_in(file)
-    assert frames[: len(viewer.frames)] == viewer.frames
+    # All but the batch amid which it was killed: clients come first.
+    assert len(frames) > len(viewer.frames) - 64
+    assert frames[: len(viewer.frames)] == viewer.frames[: len(frames)]
     assert numbers(frames) == list(range(len(frames)))
 
 
