@@ -11,7 +11,7 @@ import pexpect
 import pytest
 
 from tests.e2e.terminal import command, ended, plain, shown, spawn
-from tests.harness import Client, Daemon, poll
+from tests.harness import Client, Daemon, free_port, poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,7 @@ BUSES = """
 interface = "mock"
 rate = 500
 start = "always"
+port = {port}
 [bus.gone]
 interface = "slcan"
 channel = "/dev/no-such-port"
@@ -33,9 +34,14 @@ IN, OUT = "\x1b[?1049h", "\x1b[?1049l"
 """xterm's second screen."""
 
 
+def buses() -> str:
+    """With a port of their own: of the usual ones, another daemon may take one that is free for a moment."""
+    return BUSES.format(port=free_port())
+
+
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with Daemon(tmp_path_factory.mktemp("daemon"), BUSES) as daemon:
+    with Daemon(tmp_path_factory.mktemp("daemon"), buses()) as daemon:
         daemon.wait_state("fast", "running")
         daemon.wait_state("gone", "waiting")
         yield daemon
@@ -63,24 +69,25 @@ def test_status_in_a_narrow_window(daemon: Daemon) -> None:
     assert re.search(r"^gone: /dev/no-such-port does not exist", plain(text), re.MULTILINE)
 
 
-def test_watch_goes_on_while_the_daemon_restarts(daemon: Daemon) -> None:
-    watch = spawn(command(daemon, "status", "--watch", "--interval", "0.2"), size=(140, 30))
-    watch.expect_exact(IN)
-    watch.expect(r"fast.*running.*█")
-    daemon.stop()
-    watch.expect("cancorderd is not running; waiting; the answer below is ")
-    daemon.start()
-    watch.expect(r"frames/s, 0 clients, 0 lost; q ends[^;]*BUS")
-    watch.expect("running")
-    watch.send("q")
-    text, status = ended(watch)
+def test_watch_goes_on_while_the_daemon_restarts(tmp_path: Path) -> None:
+    with Daemon(tmp_path, buses()) as own:
+        watch = spawn(command(own, "status", "--watch", "--interval", "0.2"), size=(140, 30))
+        watch.expect_exact(IN)
+        watch.expect(r"fast.*running.*█")
+        own.stop()
+        watch.expect("cancorderd is not running; waiting; the answer below is ")
+        own.start()
+        watch.expect(r"frames/s, 0 clients, 0 lost; q ends[^;]*BUS")
+        watch.expect("running")
+        watch.send("q")
+        text, status = ended(watch)
     assert OUT in text
     assert "\x1b[?25h" in text, "the cursor is back"
     assert status == 0
 
 
 def test_watch_waits_for_a_daemon_that_is_not_there_yet(tmp_path: Path) -> None:
-    late = Daemon(tmp_path, BUSES)
+    late = Daemon(tmp_path, buses())
     watch = spawn(command(late, "status", "--watch", "--interval", "0.2"))
     watch.expect("cancorderd is not running; waiting")
     with late:
