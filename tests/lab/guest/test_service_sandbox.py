@@ -64,6 +64,24 @@ def exposure() -> float:
     return float(found[1])
 
 
+def test_recordings_are_written_and_a_folder_out_of_reach_is_told(installed: None) -> None:
+    OPEN.mkdir(mode=0o777, exist_ok=True)
+    mock = 'interface = "mock"\nstart = "always"\n'
+    buses = f'[bus.kept]\n{mock}record = {{}}\n[bus.lost]\n{mock}record = {{ directory = "{OPEN}" }}\n'
+    with Service(buses) as service:
+        service.wait_state("kept", "running")
+        service.wait_state("lost", "running")
+        kept = poll(
+            lambda: service.buses()["kept"]["recording"]["bytes"] > 0 and service.buses()["kept"],
+            what="a file",
+        )
+        file = Path(kept["recording"]["file"])
+        assert file.parent == Path("/var/lib/cancorder/recordings")
+        assert file.owner() == "cancorder"
+        lost = service.buses()["lost"]
+        assert f"ReadWritePaths={OPEN}" in lost["recording"]["reason"]
+
+
 @pytest.mark.usefixtures("fresh_avahi")
 def test_vcan_terminal_and_zeroconf_work(installed: None, vcan0: str) -> None:
     with network("lan0", "192.168.77.1/24", "fd00:77::1/64"), Terminal(ADAPTER) as adapter:
