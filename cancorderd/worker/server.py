@@ -54,10 +54,7 @@ class Server:
     """Serves batches to every client. Its sockets sit in the caller's selector with a callback each."""
 
     def __init__(
-        self,
-        section: BusBase,
-        selector: selectors.BaseSelector,
-        notice: Callable[[str, str], None],
+        self, section: BusBase, selector: selectors.BaseSelector, notice: Callable[[str, str], None]
     ) -> None:
         self._section = section
         self._selector = selector
@@ -80,11 +77,10 @@ class Server:
 
     def audience(self) -> tuple[int, int]:
         """How many of the clients were there at the last call already, and how many there are."""
-        clients = [one for one in self._clients.values() if not one.tap]
-        known = sum(not one.new for one in clients)
-        for one in clients:
+        known = sum(not (one.new or one.tap) for one in self._clients.values())
+        for one in self._clients.values():
             one.new = False
-        return known, len(clients)
+        return known, self.clients
 
     @property
     def sent(self) -> tuple[int, int]:

@@ -276,7 +276,10 @@ def test_mock_async_runs_without_clients_and_no_loop_once_for_each() -> None:
     with OneBus("mock_uds_canlogger", "--no-loop", "-s", "200") as one:
         for _ in range(2):
             with Client(one.wait_port()) as viewer:
-                poll(lambda: frames_of(viewer, b"\x02\x11\x01"), what="the reset that ends a session")
+                poll(
+                    lambda: frames_of(viewer, b"\x02\x51\x01"),
+                    what="the answer to the reset, which ends a session",
+                )
                 count = -1
 
                 def settled() -> bool:
@@ -286,18 +289,18 @@ def test_mock_async_runs_without_clients_and_no_loop_once_for_each() -> None:
                     return before == count
 
                 poll(settled, what="nothing follows")
-                assert len(frames_of(viewer, b"\x02\x11\x01")) == 1
+                assert len(frames_of(viewer, b"\x02\x51\x01")) == 1
 
 
 def test_mock_has_a_session_for_a_client_that_comes_at_the_moment_another_goes() -> None:
     with OneBus("mock_uds_canlogger", "--no-loop", "-s", "200") as one, Client(one.wait_port()) as first:
-        poll(lambda: frames_of(first, b"\x02\x11\x01"), what="the end of a session")
+        poll(lambda: frames_of(first, b"\x02\x51\x01"), what="the end of a session")
         worker = worker_of(one)
         worker.suspend()
         first.close()
         with Client(one.wait_port()) as second:
             worker.resume()
-            poll(lambda: frames_of(second, b"\x02\x11\x01"), what="the end of another session")
+            poll(lambda: frames_of(second, b"\x02\x51\x01"), what="the end of another session")
 
 
 def frames_of(viewer: Client, begin: bytes) -> list[object]:
