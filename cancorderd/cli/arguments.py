@@ -11,6 +11,7 @@ import os
 from typing import Any, NoReturn
 
 import cancorderd
+from cancorderd.cli import command
 from cancorderd.control import protocol
 
 _EXAMPLES = """\
@@ -38,7 +39,6 @@ _COMPLETED = (
     "cancorder-rusoku-canlogger",
     "cancorder-mock-uds-canlogger",
 )
-_SHORTEST_S, _LONGEST_S = 0.1, 86_400
 _VERBS = {
     "start": ("start buses that are stopped, or that have failed", "start body"),
     "stop": ("stop buses, until they are started or the daemon is", "stop body bench"),
@@ -75,29 +75,8 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _command(
-    commands: Any, name: str, what: str, *examples: tuple[str, str], module: str = ""
-) -> argparse.ArgumentParser:
-    """A command: `what` it does (also the start of its own help), and examples with a word on each."""
-    # A line that names the program stands as it is.
-    shown = [
-        (words if "cancorderctl " in words else f"cancorderctl {words}", about) for words, about in examples
-    ]
-    width = max((len(words) for words, _ in shown), default=0)
-    lines = [f"  {words:{width}}  {about}".rstrip() for words, about in shown]
-    one: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=what,
-        description=f"{what[:1].upper()}{what[1:]}.",
-        epilog="\n".join(["examples:", *lines, ""]) if lines else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    one.set_defaults(module=module or name)
-    return one
-
-
 def _add_status(commands: Any) -> None:
-    status = _command(
+    status = command.add(
         commands,
         "status",
         "how the buses are",
@@ -116,21 +95,14 @@ def _add_status(commands: Any) -> None:
     status.add_argument(
         "--interval",
         metavar="SECONDS",
-        type=_interval,
+        type=command.seconds,
         default=1.0,
         help="with --watch: every so many seconds (default: 1)",
     )
 
 
-def _interval(text: str) -> float:
-    seconds = float(text)
-    if not _SHORTEST_S <= seconds <= _LONGEST_S:
-        raise argparse.ArgumentTypeError(f"{text} is not between {_SHORTEST_S} and {_LONGEST_S} seconds")
-    return seconds
-
-
 def _add_clients(commands: Any) -> None:
-    clients = _command(
+    clients = command.add(
         commands,
         "clients",
         "who is connected, and what they lost",
@@ -142,7 +114,7 @@ def _add_clients(commands: Any) -> None:
 
 
 def _add_events(commands: Any) -> None:
-    events = _command(
+    events = command.add(
         commands,
         "events",
         "what happened",
@@ -156,7 +128,7 @@ def _add_events(commands: Any) -> None:
 
 
 def _add_reload(commands: Any) -> None:
-    reload = _command(
+    reload = command.add(
         commands,
         "reload",
         "put the edited configuration in force",
@@ -170,13 +142,13 @@ def _add_reload(commands: Any) -> None:
 def _add_verbs(commands: Any) -> None:
     for verb in protocol.VERBS:
         what, example = _VERBS[verb]
-        one = _command(commands, verb, what, (example, ""), module="steer")
+        one = command.add(commands, verb, what, (example, ""), module="steer")
         one.add_argument("buses", metavar="BUS", nargs="+", help="bus, as status names it")
         one.add_argument("--json", action="store_true", help="the states that they are in then, as JSON")
 
 
 def _add_check(commands: Any) -> None:
-    check = _command(
+    check = command.add(
         commands,
         "check",
         "say what is wrong with a configuration file, without the daemon",
@@ -194,7 +166,7 @@ def _add_check(commands: Any) -> None:
 
 
 def _add_detect(commands: Any) -> None:
-    detect = _command(
+    detect = command.add(
         commands,
         "detect",
         "list the CAN adapters of this machine as ready [bus.NAME] tables, without the daemon",
@@ -226,7 +198,7 @@ def _add_detect(commands: Any) -> None:
 
 
 def _add_discover(commands: Any) -> None:
-    discover = _command(
+    discover = command.add(
         commands,
         "discover",
         "list the loggers on the network, ours and others, as Zeroconf tells of them",
@@ -235,13 +207,17 @@ def _add_discover(commands: Any) -> None:
         ("discover --json", "everything that they say about themselves"),
     )
     discover.add_argument(
-        "--timeout", metavar="SECONDS", type=_interval, default=3.0, help="how long to listen (default: 3)"
+        "--timeout",
+        metavar="SECONDS",
+        type=command.seconds,
+        default=3.0,
+        help="how long to listen (default: 3)",
     )
     discover.add_argument("--json", action="store_true", help="everything, as JSON")
 
 
 def _add_dump(commands: Any) -> None:
-    dump = _command(
+    dump = command.add(
         commands,
         "dump",
         "print frames as candump does, until Ctrl+C",
@@ -273,7 +249,7 @@ def _add_dump(commands: Any) -> None:
         help="begin lines with a time stamp: a absolute, A with the date, d since the frame before, "
         "z since the first one",
     )
-    dump.add_argument("-n", "--count", metavar="COUNT", type=_count, help="end after so many frames")
+    dump.add_argument("-n", "--count", metavar="COUNT", type=command.count, help="end after so many frames")
     dump.add_argument(
         "--decode",
         metavar="FILE",
@@ -283,14 +259,8 @@ def _add_dump(commands: Any) -> None:
     )
 
 
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return count
-
-
 def _add_completion(commands: Any) -> None:
-    completion = _command(
+    completion = command.add(
         commands,
         "completion",
         "print what makes a shell complete commands, options and names of buses",
@@ -314,7 +284,7 @@ def _add_completion(commands: Any) -> None:
 
 
 def _add_help(commands: Any) -> None:
-    about = _command(
+    about = command.add(
         commands, "help", "show this help, or that of a command", ("help events", ""), module="arguments"
     )
     names = tuple(commands.choices)
