@@ -5,6 +5,7 @@ Ports that tests take for granted are free there, whatever else runs on this mac
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
@@ -22,5 +23,8 @@ def bring_loopback_up() -> None:
 
 
 if __name__ == "__main__":
+    # A shell has what it runs beside itself ignore Ctrl+C, and every process under it would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     bring_loopback_up()
     sys.exit(pytest.main(sys.argv[1:]))
