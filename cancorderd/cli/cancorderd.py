@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -99,6 +100,8 @@ def run_demo() -> int:
         )
         return Exit.FAILED
     socket = f"{folder}/control.sock"
+    with contextlib.suppress(OSError):
+        os.unlink(f"{folder}/ports.toml")  # an earlier demo's port may be another program's by now
     return run(demo(socket, folder), None, ready=lambda manager: say_how_to_connect(manager, socket))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cancorderd.cli import candump_filters
 from cancorderd.cli.names import chosen
+from cancorderd.cli.terminal import complain
 from cancorderd.client import connect, connect_to
 from cancorderd.client.channel import ZEROCONF
 from cancorderd.client.connection import written
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses to listen on that stand for all of this machine, and how they are reached from here."""
 _TIMEOUT_S = 3.0
+_UNSERVED = ("failed", "stopped", "disabled")
 
 
 class Stream(NamedTuple):
@@ -72,6 +74,13 @@ def _to_bus(bus: dict[str, Any]) -> Connection:
             "or remove enabled = false and reload.",
             Exit.FAILED,
         )
+    if bus["state"] in _UNSERVED:  # whatever listens on its port may be another program
+        why = f": {bus['reason']} Then start it" if bus["reason"] else ". Start it"
+        raise ControlError(
+            f"{bus['name']} is {bus['state']}{why}: cancorderctl start {bus['name']}", Exit.FAILED
+        )
+    if bus["state"] != "running":
+        complain(f"{bus['name']} is {bus['state']}: {bus['reason'] or 'no frames yet.'}")
     return connect(reached_at(bus["listen"]), bus["port"])
 
 

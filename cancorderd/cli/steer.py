@@ -26,4 +26,5 @@ def run(options: argparse.Namespace) -> int:
             print(f"{name}: {answer['state']}{reason}", flush=True)
     if options.json:
         print(json.dumps(answers, indent=2))
-    return Exit.DONE
+    failed = options.command != "stop" and any(answer["state"] == "failed" for answer in answers)
+    return Exit.FAILED if failed else Exit.DONE

@@ -140,8 +140,9 @@ class ControlServer:
         )
         await response.prepare(request)
         follow = request.query.get("follow") != "0"
-        async for event in self._events.read(follow=follow):
-            await response.write(b"data: %s\n\n" % json.dumps(event).encode())
+        with contextlib.suppress(ConnectionResetError):  # nobody listens any more
+            async for event in self._events.read(follow=follow):
+                await response.write(b"data: %s\n\n" % json.dumps(event).encode())
         return response
 
 

@@ -65,7 +65,7 @@ def can_filter(one: Any) -> dict[str, Any]:
 def failure(interface: str, error: BaseException) -> BusFailure:
     """Our class for what a driver raised, with the remedy where one is known."""
     number = getattr(error, "errno", None) or getattr(error, "error_code", None)
-    text = str(error) or type(error).__name__
+    text = str(error).rstrip(".") or type(error).__name__
     if _driver_is_missing(error, number):
         return SettingsRefused(
             f"interface {interface} is not usable here: {text}. Install its driver and the Python package that "

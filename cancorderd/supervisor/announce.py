@@ -49,6 +49,8 @@ class Record(NamedTuple):
     port: int
     addresses: tuple[str, ...]
     text: tuple[tuple[str, str], ...]
+    host: str
+    """Whose addresses they are. Browsers take those of all records with one host together."""
 
 
 def record(
@@ -70,7 +72,12 @@ def record(
     }
     text |= dict(introduction.text)
     instance = section.service_name or f"{introduction.title} {hostname}:{port}"
-    return Record(instance, port, addresses(section.listen, own_addresses), tuple(text.items()))
+    # A host name of its own: another responder of this machine, such as avahi, keeps <hostname>.local
+    # and would take different addresses under it for a conflict. So with a bus that has not all of them.
+    everywhere = all(ipaddress.ip_address(one.partition("%")[0]).is_unspecified for one in section.listen)
+    own = "" if everywhere and len(section.listen) > 1 else f"-{port}"
+    host = f"cancorderd-{hostname}{own}.local."
+    return Record(instance, port, addresses(section.listen, own_addresses), tuple(text.items()), host)
 
 
 def addresses(listen: Iterable[str], own: Sequence[str]) -> tuple[str, ...]:
@@ -185,14 +192,12 @@ class Announcer:
             await self._take_back(name)
 
     def _info(self, name: str, one: Record) -> AsyncServiceInfo:
-        # A host name of its own: another responder of this machine, such as avahi, keeps <hostname>.local
-        # and would take different addresses under it for a conflict.
         return AsyncServiceInfo(
             SERVICE_TYPE,
             name,
             port=one.port,
             properties=dict(one.text),
-            server=f"cancorderd-{self._hostname}.local.",
+            server=one.host,
             parsed_addresses=list(one.addresses),
         )
 

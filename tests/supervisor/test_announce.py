@@ -59,3 +59,11 @@ def test_own_addresses_are_addresses() -> None:
     found = own_addresses()
     assert "127.0.0.1" in found
     assert all(ipaddress.ip_address(one) for one in found)
+
+
+def test_a_bus_with_addresses_of_its_own_has_a_host_of_its_own() -> None:
+    hosts = [
+        record(MockBus(name="body", interface="mock", listen=listen), 42420, "rack", OWN).host
+        for listen in (("0.0.0.0", "::"), ("0.0.0.0",), ("127.0.0.1",))
+    ]
+    assert hosts == ["cancorderd-rack.local.", "cancorderd-rack-42420.local.", "cancorderd-rack-42420.local."]
