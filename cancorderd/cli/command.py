@@ -26,6 +26,8 @@ def add(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     one.set_defaults(module=module or name)
+    # People write it at the end, too.
+    one.add_argument("--socket", metavar="PATH", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return one
 
 

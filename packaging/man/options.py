@@ -17,7 +17,12 @@ class Command(NamedTuple):
 
 
 def options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    return [action for action in parser._actions if action.option_strings]  # noqa: SLF001 - there is no other way
+    """Those that its help tells of."""
+    return [
+        action
+        for action in parser._actions  # noqa: SLF001 - there is no other way
+        if action.option_strings and action.help != argparse.SUPPRESS
+    ]
 
 
 def arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:

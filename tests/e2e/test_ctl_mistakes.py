@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
-from tests.harness import Client, Daemon, poll
+from tests.harness import ROOT, Client, Daemon, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,3 +49,12 @@ def test_a_reader_of_events_may_leave_without_a_word_in_the_log(daemon: Callable
     assert running.ctl("stop", "m").returncode == 0
     poll(lambda: "m: stopped" in running.log.read_text(), what="the stop is in the log")
     assert "Traceback" not in running.log.read_text()
+
+
+def test_the_socket_may_be_named_behind_the_command(daemon: Callable[[str], Daemon]) -> None:
+    running = daemon('[bus.m]\ninterface = "mock"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "cancorderd.cli.cancorderctl", "status", "m", "--socket", running.socket],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
