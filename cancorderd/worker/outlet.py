@@ -10,7 +10,6 @@ from cancorderd.link import Link, LinkClosed
 if TYPE_CHECKING:
     import socket
 
-    from cancorderd.frame import Batch
     from cancorderd.report import Client, Ended, Message, Notice, Report
 
 _LAST_WORDS_S = 2.0
@@ -25,7 +24,6 @@ class Outlet(Protocol):
 
     def report(self, report: Report) -> None: ...
     def notice(self, notice: Notice) -> None: ...
-    def frames(self, batch: Batch) -> None: ...
     def give_client(self, client: Client, sock: socket.socket, owed: bytes) -> None: ...
     def end(self, ended: Ended) -> None: ...
     def still_there(self) -> bool: ...
@@ -44,9 +42,6 @@ class Supervised:
 
     def notice(self, notice: Notice) -> None:
         self._send_if_heard(notice)
-
-    def frames(self, batch: Batch) -> None:
-        pass
 
     def give_client(self, client: Client, sock: socket.socket, owed: bytes) -> None:
         self._send(client, owed, [sock.fileno()])
@@ -98,9 +93,6 @@ class Terminal:
 
     def notice(self, notice: Notice) -> None:
         print(notice.text, file=sys.stderr)
-
-    def frames(self, batch: Batch) -> None:
-        pass
 
     def give_client(self, client: Client, sock: socket.socket, owed: bytes) -> None:  # noqa: ARG002
         sock.close()

@@ -204,7 +204,6 @@ class Worker:
         self._last_frame_s = now_s
         self._received += batch.frames
         self._payload_bytes += len(batch.packets) - 14 * batch.frames
-        self._outlet.frames(batch)
         self._server.broadcast(batch)
         if self._recording:
             self._recording.take(batch)
