@@ -1,21 +1,25 @@
-"""A gateway daemon: every frame of many CAN buses, to every analyzer that connects.
+"""A gateway daemon that streams every frame of many CAN buses to every analyzer that connects.
 
-One supervisor process (`daemon`, `supervisor/`) reads a TOML file (`config/`) and starts one worker
-process per bus (`worker/`). A worker reads its adapter (`sources/`) and streams whole packets of the
-ECUconnect Logger protocol (`wire`) to its TCP clients. `control/` is the supervisor's HTTP interface
-on a Unix socket, `cli/` holds the commands. Where to look:
+A supervisor process reads a TOML file and starts one worker process per bus. A worker reads its adapter and
+sends whole packets of the ECUconnect Logger protocol to its TCP clients. README.md in this folder describes the
+architecture. The packages, in the order of the frames and then of the rest:
 
-=====================  =========================================================================
-what a frame is        `frame` (values), `wire` (bytes)
-what can go wrong      `errors` (classes of failure and the worker's exit statuses)
-the frame path         `sources/` decode to batches, `worker/fanout` decides, `worker/server` sends
-recording              `worker/recording` feeds, `recorder/` (a process of its own) writes the files
-a bus's life           `supervisor/machine` decides, `supervisor/process` acts
-reading our ports      `client/` (connect, receive, discover), and for python-can `client/python_can`
-supervisor and worker  `link` (messages and sockets between them), `report` (what a worker tells)
-which adapters         `detect/` (for `cancorderctl detect` and for buses that search)
-the configuration      `config/model` (keys), `config/load` (files, line numbers, mistakes)
-=====================  =========================================================================
+==============  ================================================================================
+`adapters/`     a folder or file per interface: settings, source, decoder, scan
+`worker/`       the process of a bus: `loop` reads and reports, `backlog` decides which frames of
+                a slow client are dropped, `client_server` sends, `recording_feed` feeds
+`protocol/`     the wire format (`packets`), frames as values (`frame`), batches
+`client/`       for programs that read our ports: connect, receive, discover; a python-can plug-in
+`recorder/`     the process that writes recordings
+`simulator/`    the tester and the ECU of the mock bus
+`supervisor/`   states of the buses (`state_machine`), worker processes, ports, Zeroconf records
+`ipc/`          messages between the supervisor and its processes (`messages`, `channel`)
+`config/`       keys, files, line numbers, mistakes
+`control/`      the control API: typed answers (`protocol`), server, client
+`service/`      systemd and the log
+`cli/`          the commands
+`daemon`        the supervisor process, put together
+==============  ================================================================================
 """
 
 __version__ = "0.1.0"

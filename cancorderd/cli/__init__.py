@@ -1,1 +1,1 @@
-"""The commands."""
+"""The commands. Their parsers load nothing heavy: `cancorderctl completion` needs them all."""

@@ -5,120 +5,211 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import cancorderd
-from cancorderd import daemon
-from cancorderd.config.load import ConfigurationError, demo, load
+from cancorderd.cli.configuration_file import DEFAULT_FILE, no_mistakes
+from cancorderd.cli.standard_streams import discard_output, prepare
 from cancorderd.control.protocol import Exit, demo_folder
-from cancorderd.service import log
+from cancorderd.standard_error import STANDARD_OUTPUT
 
 if TYPE_CHECKING:
-    from cancorderd.config.model import Configuration
+    from collections.abc import Callable
+
+    from cancorderd.config.configuration import Configuration
     from cancorderd.supervisor.manager import Manager
 
-DEFAULT_FILE = "/etc/cancorder.toml"
+_DEMO = "demo"
+"""Name of the demo's bus."""
+_ANSWER_WITHIN_S = 1.0
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    command = argparse.ArgumentParser(
         prog="cancorderd",
         description="Streams every frame of many CAN buses to every analyzer that connects.",
-        epilog="SIGHUP reloads the file, SIGTERM ends everything. See also: cancorderctl --help",
+        epilog="SIGHUP reloads the file, SIGTERM stops the daemon. See also: cancorderctl --help",
     )
-    made.add_argument(
+    command.add_argument(
         "-c",
         "--config",
         metavar="FILE",
         default=DEFAULT_FILE,
         help="configuration file (default: %(default)s)",
     )
-    made.add_argument("--check", action="store_true", help="say what is wrong with the file, and exit")
-    made.add_argument(
-        "--demo", action="store_true", help="a simulated bus: needs no file, no hardware and no root"
+    command.add_argument("--check", action="store_true", help="check the file and exit")
+    command.add_argument(
+        "--demo", action="store_true", help="serve a simulated bus: needs no file, no hardware and no root"
     )
-    made.add_argument("--version", action="version", version=f"cancorderd {cancorderd.__version__}")
-    return made
+    command.add_argument(
+        "--network", action="store_true", help="with --demo: serve the network, not this machine alone"
+    )
+    command.add_argument("--version", action="version", version=f"cancorderd {cancorderd.__version__}")
+    return command
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    prepare()
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough of --check or --help
+        discard_output()
+        return Exit.DONE
+    return status
+
+
+def _run(arguments: list[str] | None) -> int:
+    # A reload requested before the daemon can handle it waits; it would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    command = parser()
+    options = command.parse_args(arguments)
     if options.demo:
-        return run_demo()
-    configuration = read(options.config)
+        return run_demo(everywhere=options.network)
+    if options.network:
+        command.error("--network belongs to --demo. For other buses, write listen in the file.")
+    configuration = read(options.config, limited=not options.check)
     if configuration is None:
-        # A service manager is to wait for a better file; to people and scripts this is a failure like others.
+        # For a service manager, a status that makes it wait for a better file; for others, the usual failure.
         return Exit.MISTAKES if "NOTIFY_SOCKET" in os.environ and not options.check else Exit.FAILED
     if options.check:
-        print(f"{options.config}: {described(configuration)}: no mistakes.")
+        print(no_mistakes(options.config, len(configuration.buses)))
         return Exit.DONE
     return run(configuration, os.path.abspath(options.config), ready=lambda _manager: None)
 
 
-def read(path: str) -> Configuration | None:
-    """The configuration in `path`, or None after every mistake has been printed."""
+def read(path: str, *, limited: bool) -> Configuration | None:
+    """Return the configuration in `path`, or None after printing every mistake; `limited` in time."""
+    from cancorderd.config.problem import ConfigurationError
+
     try:
-        return load(path)
+        return _load_for_daemon(path) if limited else _load_here(path)
     except ConfigurationError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
-        if not os.path.exists(path):
-            print("To see it work without a file: cancorderd --demo", file=sys.stderr)
+        if _is_missing(path):
+            print("To try it without a file: cancorderd --demo", file=sys.stderr)
         return None
 
 
-def described(configuration: Configuration) -> str:
-    count = len(configuration.buses)
-    return f"{count} bus" if count == 1 else f"{count} buses"
+def _load_for_daemon(path: str) -> Configuration:
+    """Load in a process of its own. Its libraries and those of the daemon are imported at the same time."""
+    from cancorderd.config.load_process import LoadProcess
+
+    loading = LoadProcess(path)
+    import cancorderd.daemon  # noqa: F401
+
+    return loading.wait()
 
 
-def run(configuration: Configuration, path: str | None, ready: object) -> int:
+def _load_here(path: str) -> Configuration:
+    from cancorderd.config.loading import load
+
+    return load(path, pipe=True)
+
+
+def _is_missing(path: str) -> bool:
+    """Return whether there is no such file; False if the file system does not answer."""
+    from cancorderd.file_thread import FileThread, NoAnswer
+
+    try:
+        return not FileThread().submit(lambda: os.path.exists(path)).wait(_ANSWER_WITHIN_S)
+    except (NoAnswer, OSError):
+        return False
+
+
+def run(configuration: Configuration, path: str | None, ready: Callable[[Manager], None]) -> int:
+    """Run the daemon until SIGTERM; return the exit status."""
+    from cancorderd import daemon
+    from cancorderd.service import log
+
+    standard_error = sys.stderr
     output = log.set_up(configuration.daemon.log_level)
-    if not configuration.buses:
-        daemon.log.warning(
-            "%s has no [bus.NAME] table: nothing to serve until one is added and reloaded", path
-        )
-    failure = daemon.run(configuration, path, output, ready)  # type: ignore[arg-type]
+    try:
+        if not configuration.buses:
+            daemon.log.warning(
+                "%s has no [bus.NAME] table: nothing is served until a table is added and the file reloaded",
+                path,
+            )
+        failure = daemon.run(configuration, path, output, ready)
+    finally:
+        output.close()
+        sys.stderr = standard_error
     if failure:
         print(failure, file=sys.stderr)
         return Exit.FAILED
     return Exit.DONE
 
 
-def run_demo() -> int:
+def run_demo(*, everywhere: bool) -> int:
+    """Serve a simulated bus until SIGTERM or Ctrl+C; return the exit status. `everywhere`: to the network, too."""
+    from cancorderd.config.demo import demo
+
     folder = demo_folder(os.geteuid())
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    except OSError as error:
-        print(f"{folder}: {error.strerror}. Set XDG_RUNTIME_DIR to a folder of your own.", file=sys.stderr)
-        return Exit.FAILED
-    if os.stat(folder).st_uid != os.geteuid():
-        print(
-            f"{folder} belongs to somebody else. Set XDG_RUNTIME_DIR to a folder of your own.",
-            file=sys.stderr,
-        )
+    problem = _make_private(folder)
+    if problem:
+        print(f"{problem} Set XDG_RUNTIME_DIR to a folder of your own.", file=sys.stderr)
         return Exit.FAILED
     socket = f"{folder}/control.sock"
     with contextlib.suppress(OSError):
         os.unlink(f"{folder}/ports.toml")  # an earlier demo's port may be another program's by now
-    return run(demo(socket, folder), None, ready=lambda manager: say_how_to_connect(manager, socket))
-
-
-def say_how_to_connect(manager: Manager, socket: str) -> None:
-    bus = manager.buses["demo"]
-    ctl = os.path.join(os.path.dirname(sys.argv[0]), "cancorderctl")
-    print(
-        f"""
-A simulated bus is served on port {bus.port}. Connect with
-  CANcorder:           protocol ECUconnect Logger, host localhost, port {bus.port}
-  or look at the bytes: nc localhost {bus.port} | xxd
-In a second terminal:
-  {ctl} --socket {socket} status
-Ctrl+C ends the demo.
-""",
-        flush=True,
+    configuration = demo(socket, folder, listen=None if everywhere else _loopback_addresses())
+    return run(
+        configuration,
+        None,
+        ready=lambda manager: _print_how_to_connect(manager, socket, everywhere=everywhere),
     )
+
+
+def _loopback_addresses() -> tuple[str, ...]:
+    """Return the addresses of this machine for itself: IPv6 may be off."""
+    import socket
+
+    with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return ("127.0.0.1",)
+    return ("127.0.0.1", "::1")
+
+
+def _make_private(folder: str) -> str:
+    """Make a folder that only this user can enter; return the problem, if there is any."""
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        owner = os.stat(folder).st_uid
+    except OSError as error:
+        return f"{folder}: {error.strerror}."
+    return "" if owner == os.geteuid() else f"{folder} belongs to another user."
+
+
+def _print_how_to_connect(manager: Manager, socket: str, *, everywhere: bool) -> None:
+    """Print in a thread: whoever reads the output may stand still, or be gone, and the bus is served all the same."""
+    port = manager.buses[_DEMO].port
+    ctl = os.path.join(os.path.dirname(sys.argv[0]), "cancorderctl")
+    reach = (
+        "It is served to the network."
+        if everywhere
+        else "It is served to this machine alone; --demo --network opens it to others."
+    )
+    text = f"""
+A simulated bus is served on port {port}. {reach}
+In a second terminal:
+  {ctl} --socket {socket} dump {_DEMO}
+  {ctl} --socket {socket} status
+In CANcorder: protocol ECUconnect Logger, host {"the name of this machine" if everywhere else "localhost"}, port {port}
+Ctrl+C ends the demo.
+
+"""
+
+    def write() -> None:
+        with contextlib.suppress(OSError):
+            os.write(STANDARD_OUTPUT, text.encode(sys.stdout.encoding, "replace"))
+
+    threading.Thread(target=write, name="how to connect", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Read the frames of a bus that cancorderd serves, or any other ECUconnect Logger.
+"""Receive the frames of a bus from cancorderd or any other ECUconnect Logger.
 
 >>> from cancorderd import client
 >>> for logger in client.discover():
@@ -7,20 +7,21 @@
 ...     for frame in connection:
 ...         print(frame.timestamp_s, hex(frame.arbitration_id), frame.data.hex())
 
-A client only receives: the protocol has no way to send a frame. Every error here is an `OSError`, but for
-`WireError` (what answered does not speak this protocol) and `ValueError` (a channel that cannot be read); each
-is one sentence that a person can act on. All calls block; with asyncio, use `asyncio.to_thread`, or watch
-`Connection.fileno()` and call `receive_available()`.
+A client only receives: the protocol cannot send frames. Every error is an `OSError`, except `WireError` (the
+server does not speak this protocol; as its subclass `BordersLost`: the stream is damaged, connect again) and
+`ValueError` (an argument is not written as it has to be). The text of an error includes the remedy. All calls
+block; with asyncio, use `asyncio.to_thread`, or watch `Connection.fileno()` and call `receive_available()`.
 """
 
-from cancorderd.client.channel import connect_to
+from cancorderd.client.address import connect_to
 from cancorderd.client.connection import Connection, connect
 from cancorderd.client.discovery import Browser, Change, Logger, browse, discover
-from cancorderd.client.errors import ConnectFailed, DiscoveryFailed, StreamCut, StreamEnded
-from cancorderd.errors import WireError
-from cancorderd.frame import Frame
+from cancorderd.client.errors import BordersLost, ConnectFailed, DiscoveryFailed, StreamCut, StreamEnded
+from cancorderd.protocol.frame import Frame
+from cancorderd.protocol.packets import WireError
 
 __all__ = [
+    "BordersLost",
     "Browser",
     "Change",
     "ConnectFailed",

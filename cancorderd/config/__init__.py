@@ -1,7 +1,14 @@
-"""The configuration: what a file may say (`model`), and reading it with every mistake told (`load`).
+"""The configuration: settings as values, and loading them from files with every mistake reported.
 
-`section` and `checks` hold the kinds of values and what each must satisfy, `interfaces` the names of
-adapters' kinds, `clashes` what two buses cannot share; `problem` is a mistake as shown, `sentences` the
-words for what pydantic finds, `lines` where a key stands in a text, `files` the reading itself.
-Imports nothing here, so that each part costs only what it needs.
+    configuration   daemon and buses            schema         how a settings class describes its keys
+    bus_settings    keys of every bus           value_checks   checks of single values
+    record_settings keys of recording           settings_json  settings on the way to a worker
+    mistake         a mistake as a check raises it
+
+    loading         files to a configuration    validation     a table to settings, or findings in words
+    toml_files      files and drop-ins          conflicts      what two buses cannot share
+    toml_positions  the line of a key           problem        a mistake as shown
+
+Keys of one interface stand in `cancorderd.adapters`. Nothing is imported here, so that each part costs only
+what it needs.
 """

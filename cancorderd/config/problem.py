@@ -1,4 +1,4 @@
-"""A mistake in the configuration, as it is shown: place, fact, remedy. Pure."""
+"""Mistakes in the configuration as they are shown: place, fact, remedy. Pure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,38 @@ import json
 import re
 from dataclasses import dataclass
 
+from cancorderd.printable import printable
+
+_LONGEST_KEY = 200
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake. `line` is missing where it is unknown, `key` where the whole file is meant."""
+    """A mistake with its place. `line` is None if it is unknown, `key` if the whole file is meant."""
 
     path: str
     line: int | None
     key: str | None
-    what: str
+    fact: str
     remedy: str
+
+    def __post_init__(self) -> None:
+        """Make every text printable: it holds keys and values of files, which may be of any length."""
+        texts = {
+            "path": printable(self.path, None),
+            "fact": printable(self.fact),
+            "remedy": printable(self.remedy),
+        }
+        if self.key is not None:
+            texts["key"] = printable(self.key, _LONGEST_KEY)
+        for field, text in texts.items():
+            object.__setattr__(self, field, text)
 
     def __str__(self) -> str:
         place = self.path if self.line is None else f"{self.path}:{self.line}"
         subject = place if self.key is None else f"{place}: {self.key}"
-        return f"{subject}: {self.what}. {self.remedy}"
+        return f"{subject}: {self.fact}. {self.remedy}"
 
 
 class ConfigurationError(Exception):
@@ -34,19 +49,19 @@ class ConfigurationError(Exception):
 
 
 def dotted(keys: tuple[str | int, ...]) -> str:
-    """`keys` as the file writes them: bus."a b".filters[0].id."""
+    """Return `keys` as the file writes them: bus."a b".filters[0].id. Long ones are cut."""
     text = ""
     for key in keys:
         if isinstance(key, int):
             text += f"[{key}]"
         else:
-            bare = key if _BARE_KEY.fullmatch(key) else _quoted(key)
+            bare = shortened(key if _BARE_KEY.fullmatch(key) else _quoted(key))
             text += f".{bare}" if text else bare
     return text
 
 
 def written(value: object, *, as_hex: bool = False) -> str:
-    """`value` as the file writes it; `as_hex` where it is an arbitration id."""
+    """Return `value` as the file writes it. `as_hex`: write whole numbers as arbitration ids."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -55,19 +70,16 @@ def written(value: object, *, as_hex: bool = False) -> str:
         case str():
             return _quoted(value)
         case dict():
-            return (
-                "{"
-                + ", ".join(f"{key} = {written(each, as_hex=key == 'id')}" for key, each in value.items())
-                + "}"
-            )
+            pairs = (f"{key} = {written(item, as_hex=key == 'id')}" for key, item in value.items())
+            return "{" + ", ".join(pairs) + "}"
         case list() | tuple():
-            return "[" + ", ".join(written(each) for each in value) + "]"
+            return "[" + ", ".join(map(written, value)) + "]"
         case _:
             return str(value)
 
 
 def shortened(text: str, limit: int = 60) -> str:
-    """`text`, cut where a person has seen enough of it."""
+    """Return `text`, cut to `limit` characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -1,1 +1,1 @@
-"""The supervisor's HTTP interface on a Unix socket: who may do what, the server, the client."""
+"""The control API of the supervisor, HTTP on a Unix socket: protocol, server and client."""

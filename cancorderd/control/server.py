@@ -1,82 +1,73 @@
-"""The control interface: HTTP with JSON on a Unix socket, for `cancorderctl` and curl.
+"""The server of the control API: HTTP with JSON on a Unix socket, for `cancorderctl` and curl.
 
-Who is on the other end, the kernel says (SO_PEERCRED); reading is for whoever may connect, changing for
-root and the daemon's own user.
+The kernel identifies the peer (SO_PEERCRED): everyone who may connect may read; only root and the daemon's
+own user may make changes. `protocol` has the paths and the answers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import fcntl
-import grp
-import inspect
+import dataclasses
 import json
+import logging
 import os
+import pwd
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
+import cancorderd
 from cancorderd.control import protocol
-from cancorderd.supervisor.machine import Event
-from cancorderd.supervisor.manager import UnknownBus
+from cancorderd.control.connections import ControlConnections
+from cancorderd.printable import printable
+from cancorderd.supervisor.manager import Ending, NotServed, UnknownBus
+from cancorderd.supervisor.state_machine import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from cancorderd.supervisor.events import EventLog
-    from cancorderd.supervisor.manager import Manager
+    from cancorderd.control.protocol import ErrorAnswer, ReloadAnswer, VerbAnswer, WebAnswer
+    from cancorderd.supervisor.event_log import EventLog
+    from cancorderd.supervisor.manager import Manager, Outcome
 
-_VERBS = {"start": Event.START, "stop": Event.STOP, "restart": Event.RESTART}
-_SHUTDOWN = {"shutdown_timeout": 0.5}
-"""Seconds for answers that are under way at the end."""
-_RUNNER_SHUTS_DOWN = "shutdown_timeout" in inspect.signature(web.BaseRunner).parameters
-"""Since aiohttp 3.9 that is the runner's business; before, as in Debian 12, the site's."""
+_EVENTS = {"start": Event.START, "stop": Event.STOP, "restart": Event.RESTART}
+_SHUTDOWN_S = 0.5
+"""Time that unfinished answers get when the server stops."""
+_COMMENT_EVERY_S = 15.0
+"""Interval of comments in a quiet stream of events, which show to both ends that the other one is there."""
 _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1
-"""macOS: getsockopt(2) answers a struct xucred (sys/ucred.h): version, then the user."""
+"""macOS: getsockopt(2) returns a struct xucred (sys/ucred.h), which begins with a version and the user."""
+
+log = logging.getLogger("cancorderd")
+_http_log = logging.getLogger("cancorderd.http")
+_FRAMES_HEAD = (
+    f"HTTP/1.1 200 OK\r\nContent-Type: {protocol.FRAMES_TYPE}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+).encode()
+_LONGEST_MISTAKE = 100
+"""Characters of a malformed request's mistake that are logged."""
 
 
-class SocketInUse(Exception):
-    """Another daemon, or something else, has the control socket; `str()` says what to do."""
+def _shorten_mistakes_of_peers(record: logging.LogRecord) -> bool:
+    """Log a malformed request as one line: aiohttp logs it like a bug of ours, with a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+        mistake = printable(" ".join(str(error).split()), _LONGEST_MISTAKE)
+        record.msg, record.args = "malformed request on the control socket: %s", (mistake,)
+        record.exc_info = None
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+    return True
 
 
-def listening_socket(path: str) -> socket.socket:
-    """A Unix socket for this daemon alone. Its permissions are set before anybody can connect to it.
-
-    Raises SocketInUse where another daemon answers there, OSError where the place is not writable.
-    """
-    folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise SocketInUse(
-            f"{path}: another cancorderd has this control socket. End it, or set daemon.control_socket."
-        ) from None
-    # The lock ends with the process; its descriptor is kept on purpose.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        sock.bind(path)
-    finally:
-        os.umask(mask)
-    # Nobody can connect before listen().
-    with contextlib.suppress(KeyError, PermissionError):
-        os.chown(path, -1, grp.getgrnam(protocol.GROUP).gr_gid)
-        os.chmod(path, 0o660)
-    sock.listen(16)
-    sock.setblocking(False)
-    return sock
+_http_log.addFilter(_shorten_mistakes_of_peers)
 
 
-def peer_user(sock: Any) -> int:
-    """The user id of the process on the other end of a Unix socket."""
+def peer_user(sock: socket.socket) -> int:
+    """Return the user id of the process at the other end of a Unix socket."""
     if sys.platform == "darwin":
         credentials = sock.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, 76)
         return int(struct.unpack_from("=II", credentials)[1])
@@ -84,73 +75,177 @@ def peer_user(sock: Any) -> int:
     return int(struct.unpack("3i", credentials)[1])
 
 
+def user_name(user: int) -> str | None:
+    """Return the name of a user, or None. May wait for the database of users."""
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return None
+
+
 class ControlServer:
-    """Serves one manager. `reload` is the daemon's: it reads the file and applies it."""
+    """HTTP server in front of the manager.
+
+    `reload` reads and applies the configuration file; its argument is `dry_run`. `peer` returns the user id
+    of the process at the other end of a connection.
+    """
 
     def __init__(
         self,
         manager: Manager,
         events: EventLog,
-        reload: Callable[[bool], Awaitable[dict[str, Any]]],
+        reload: Callable[[bool], Awaitable[ReloadAnswer]],
+        *,
+        peer: Callable[[socket.socket], int] = peer_user,
+        user_name: Callable[[int], str | None] = user_name,
+        connections: ControlConnections | None = None,
+        comment_every_s: float = _COMMENT_EVERY_S,
     ) -> None:
         self._manager = manager
         self._events = events
         self._reload = reload
-        app = web.Application(middlewares=[_errors_as_json])
-        app.router.add_get(protocol.STATUS, self._status)
-        app.router.add_get(protocol.EVENTS, self._stream_events)
-        app.router.add_post(protocol.RELOAD, self._reload_asked)
-        app.router.add_post("/v1/buses/{name}/{verb}", self._verb)
-        options: dict[str, Any] = _SHUTDOWN if _RUNNER_SHUTS_DOWN else {}
-        self._runner = web.AppRunner(app, access_log=None, **options)
+        self._peer = peer
+        self._user_name = user_name
+        self._connections = connections or ControlConnections(peer)
+        self._comment_every_s = comment_every_s
+        app = web.Application(middlewares=[self._without_time_limit, _errors_as_json])
+        app.router.add_get(protocol.INDEX, self._get_index)
+        app.router.add_get(protocol.STATUS, self._get_status)
+        app.router.add_get(protocol.EVENTS, self._get_events)
+        app.router.add_get(protocol.WEB, self._get_web)
+        app.router.add_post(protocol.RELOAD, self._post_reload)
+        app.router.add_get(protocol.frames_path("{name}"), self._get_frames, allow_head=False)
+        app.router.add_post("/v1/buses/{name}/{verb}", self._post_verb)
+        self._runner = web.AppRunner(app, access_log=None, logger=_http_log)
 
     async def start(self, sock: socket.socket) -> None:
         await self._runner.setup()
-        options: dict[str, Any] = {} if _RUNNER_SHUTS_DOWN else _SHUTDOWN
-        await web.SockSite(self._runner, sock, **options).start()
+        await self.listen(sock)
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept connections on a listening socket, in place of an earlier one. Owns the socket."""
+        assert self._runner.server is not None  # noqa: S101 - as `setup` leaves it
+        await self._connections.listen(sock, self._runner.server)
 
     async def stop(self) -> None:
+        await self._connections.stop()
+        if self._runner.server:
+            await self._runner.server.shutdown(_SHUTDOWN_S)
         await self._runner.cleanup()
 
-    async def _status(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._manager.status())
+    @web.middleware
+    async def _without_time_limit(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Let the answer take as long as it needs."""
+        transport = request.transport
+        if transport is None:  # the peer has gone
+            return await handler(request)
+        self._connections.request_begins(transport)
+        try:
+            return await handler(request)
+        finally:
+            self._connections.request_ends(transport)
 
-    async def _reload_asked(self, request: web.Request) -> web.Response:
+    async def _get_index(self, _request: web.Request) -> web.Response:
+        return _json(protocol.index_answer(cancorderd.__version__))
+
+    async def _get_status(self, _request: web.Request) -> web.Response:
+        return _json(self._manager.status())
+
+    async def _get_web(self, _request: web.Request) -> web.Response:
+        settings = self._manager.configuration.web
+        answer: WebAnswer = {"settings": dataclasses.asdict(settings) if settings else None}
+        return _json(answer)
+
+    async def _post_reload(self, request: web.Request) -> web.Response:
         dry_run = request.query.get("dry_run") == "1"
         if not dry_run:
-            _check_may_change(request)
+            await self._check_permission(request)
         answer = await self._reload(dry_run)
-        return web.json_response(answer, status=422 if "problems" in answer else 200)
+        return _json(answer, status=422 if "problems" in answer else 200)
 
-    async def _verb(self, request: web.Request) -> web.Response:
-        event = _VERBS.get(request.match_info["verb"])
+    async def _post_verb(self, request: web.Request) -> web.Response:
+        event = _EVENTS.get(request.match_info["verb"])
         if event is None:
-            return web.json_response({"error": f"verbs are {', '.join(_VERBS)}"}, status=404)
-        _check_may_change(request)
+            return _error(f"verbs are {', '.join(_EVENTS)}", 404)
+        await self._check_permission(request)
         try:
-            bus = await self._manager.control(request.match_info["name"], event)
+            outcome = await self._manager.control(request.match_info["name"], event)
         except UnknownBus as error:
-            return web.json_response({"error": str(error)}, status=404)
-        return web.json_response({"name": bus.name, "state": bus.life.phase.value, "reason": bus.reason})
+            return _error(str(error), 404)
+        return _json(verb_answer(outcome))
 
-    async def _stream_events(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: what is remembered, then what happens; with `follow=0`, only the former."""
+    async def _get_events(self, request: web.Request) -> web.StreamResponse:
+        """Stream server-sent events: the remembered ones and, unless `follow=0`, all that follow."""
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
-        await response.prepare(request)
         follow = request.query.get("follow") != "0"
-        with contextlib.suppress(ConnectionResetError):  # nobody listens any more
-            async for event in self._events.read(follow=follow):
-                await response.write(b"data: %s\n\n" % json.dumps(event).encode())
+        with contextlib.suppress(ConnectionResetError):  # the reader has disconnected
+            await response.prepare(request)
+            async for event in self._events.read(follow=follow, idle_s=self._comment_every_s):
+                text = b"data: %s\n\n" % json.dumps(event).encode() if event else b": no news\n\n"
+                await response.write(text)
         return response
 
+    async def _get_frames(self, request: web.Request) -> web.Response:
+        """Hand the connection over to the bus's worker, which sends the frames on it."""
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            return web.Response()  # nobody gets it
+        if not isinstance(transport, asyncio.WriteTransport) or transport.get_write_buffer_size():
+            return _error("read the earlier answers of this connection first", 409)
+        try:
+            sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        except OSError as error:
+            return _error(f"{error.strerror}. Raise the limit of open files (LimitNOFILE=, ulimit -n).", 503)
+        try:
+            self._manager.add_reader(request.match_info["name"], sock, _FRAMES_HEAD)
+        except UnknownBus as error:
+            sock.close()
+            return _error(str(error), 404)
+        except NotServed as error:
+            sock.close()
+            return _error(str(error), 409)
+        except BaseException:
+            sock.close()
+            raise
+        # The connection goes on without this process: its end here is closed without a byte, and without a shutdown.
+        transport.abort()
+        return web.Response()
 
-def _check_may_change(request: web.Request) -> None:
-    assert request.transport is not None  # noqa: S101 - a request that is being answered has one
-    user = peer_user(request.transport.get_extra_info("socket"))
-    if not protocol.may_change(user, os.geteuid()):
-        raise web.HTTPForbidden(reason="only root and the daemon's own user may change buses. Use sudo.")
+    async def _check_permission(self, request: web.Request) -> None:
+        """Raise HTTPForbidden if the peer may not make changes."""
+        assert request.transport is not None  # noqa: S101 - set until the answer is complete
+        user = self._peer(request.transport.get_extra_info("socket"))
+        if not protocol.may_change(user, os.geteuid()) and not await self._is_web_process(user):
+            raise web.HTTPForbidden(reason="only root and the daemon's own user may change buses. Use sudo.")
+
+    async def _is_web_process(self, user: int) -> bool:
+        """Return whether this is the user of the web process, and the page may change buses."""
+        settings = self._manager.configuration.web
+        if settings is None or not settings.may_control:
+            return False
+        return await asyncio.to_thread(self._user_name, user) == protocol.WEB_USER
+
+
+def verb_answer(outcome: Outcome) -> VerbAnswer:
+    return {
+        "name": outcome.bus,
+        "state": outcome.state.value,
+        "reason": outcome.reason,
+        "done": outcome.done,
+    }
+
+
+def _json(answer: Mapping[str, object], status: int = 200) -> web.Response:
+    return web.json_response(answer, status=status)
+
+
+def _error(text: str, status: int) -> web.Response:
+    answer: ErrorAnswer = {"error": text}
+    return _json(answer, status)
 
 
 @web.middleware
@@ -160,4 +255,12 @@ async def _errors_as_json(
     try:
         return await handler(request)
     except web.HTTPException as error:
-        return web.json_response({"error": error.reason}, status=error.status)
+        return _error(error.reason, error.status)
+    except Ending as error:
+        return _error(str(error), 503)
+    except ConnectionError:  # the peer has disconnected
+        raise
+    except Exception as error:
+        log.exception("%s %s cannot be answered", request.method, printable(request.path))
+        reason = printable(f"{type(error).__name__}: {error}")
+        return _error(f"an error of cancorderd: {reason}. Its trace is in the log; please report it.", 500)

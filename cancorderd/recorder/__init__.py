@@ -1,1 +1,1 @@
-"""One bus's frames into files: a process of its own, started and fed by the bus's worker."""
+"""Recorder of a bus: writes its frames to files. A process of its own, started and fed by the bus's worker."""

@@ -1,1 +1,1 @@
-"""Under a service manager: what it is told, the sockets that it keeps, and the log."""
+"""Integration with a service manager: notifications, inherited and stored sockets, the log."""

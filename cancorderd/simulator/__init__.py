@@ -1,25 +1,26 @@
-"""The mock bus: a whole ECU, its tester and a car, simulated. Pure: time and randomness are passed in.
+"""The mock bus: a complete ECU, its tester and a car, simulated. Pure: time and randomness are arguments.
 
 From the bus up:
 
-    bus         frames one at a time, the lowest id first
-    isotp       what the bytes of one frame mean             ISO 15765-2
-    transport   whole messages, flow control
-    uds         the words that tester and ECU share          ISO 14229-1
-    ecu         when the ECU answers                         ISO 14229-2
-    server      what it answers; with identity, security, faults, programming, obd (SAE J1979)
-    tester      requests, timeouts, repetitions; does the steps of a script
-    script      what scripts are made of; session and polling are scripts, workshop runs them
-    vehicle     the car; sensors says what it tells
-    background  the rest of the bus
-    world       all of this on one bus, in simulated time
-    flood       numbered frames, in place of all of this
-    simulation  the outside: time and clients in, packets out
+    simulated_bus       one frame at a time, lowest arbitration id first
+    isotp_frames        bytes of a single frame                          ISO 15765-2
+    isotp_endpoint      complete messages, flow control
+    uds                 numbers and timing shared by tester and ECU      ISO 14229-1
+    ecu                 timing of the ECU's responses                    ISO 14229-2
+    uds_server          content of the responses, with security_access, data_identifiers, routines,
+                        flash_memory, fault_memory and obd (SAE J1979)
+    tester              requests, timeouts, repetitions; performs the steps of a script
+    tester_script       steps of a script; reprogramming and obd_polling are scripts, workshop runs them
+    firmware_image      the image that a reprogramming session downloads
+    vehicle, sensors    the car, and its sensor values in bytes; monitors: the self-tests that its drives complete
+    background_traffic  all other nodes of the bus
+    world               everything above on one bus, in simulated time
+    flood               frames of a pattern, instead of everything above; their bytes are in flood_payloads
+    narration           sentences for the log: sessions, phases, injected errors
+    options, limits     options of a simulation, and their limits
+    simulation          the interface: time and client count in, packets out
 
-Sockets, clocks and clients' connections are the business of `cancorderd.sources.mock`.
+Sockets, clocks and clients belong to `cancorderd.adapters.mock`. "The ancestor" is the mock ECU of
+cancorder_utils; its probabilities and timings were kept.
+Nothing is imported here, since the supervisor needs `limits` alone.
 """
-
-from cancorderd.simulator.options import Options
-from cancorderd.simulator.simulation import Simulation
-
-__all__ = ["Options", "Simulation"]

@@ -1,7 +1,7 @@
-"""The ECU as a node on the bus: when its application's answers go out (ISO 14229-2:2013). Pure.
+"""The ECU as a node on the bus: timing of its responses (ISO 14229-2:2013). Pure.
 
-An answer that takes longer than P2 is announced with "response pending", again and again until it is there.
-After a reset the ECU is deaf for one to two seconds. Times are seconds of simulated time.
+If a response takes longer than P2, "response pending" is sent repeatedly until it is ready. After a reset
+the ECU receives nothing for one to two seconds. Times are seconds of simulated time.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from cancorderd.simulator import isotp
-from cancorderd.simulator.bus import BusFrame
-from cancorderd.simulator.transport import Endpoint, Profile, TransportError
-from cancorderd.simulator.uds import Nrc, negative
+from cancorderd.simulator import isotp_frames
+from cancorderd.simulator.isotp_endpoint import Endpoint, IsotpProfile, TransportError
+from cancorderd.simulator.simulated_bus import BusFrame
+from cancorderd.simulator.uds import P2_STAR_S, Nrc, negative
 
 if TYPE_CHECKING:
     import random
 
-    from cancorderd.simulator.server import Reply, Server
+    from cancorderd.simulator.uds_server import UdsReply, UdsServer
 
 FIRST_PENDING_S = (0.020, 0.045)
-"""Before P2 is over."""
-NEXT_PENDING_S = (0.400, 0.700)
-"""Well before P2* is over. The ancestor's."""
+"""Time until the first "response pending": before P2 is over."""
+NEXT_PENDING_S = (0.32 * P2_STAR_S, 0.48 * P2_STAR_S)
+"""Time until each further "response pending": at least 0.3 P2* (ISO 14229-2:2013) with some reserve, since the last
+may have waited for the bus, and well before P2* is over."""
 QUICK_S = 0.045
-"""What is done by then is answered without "response pending"."""
+"""Responses that are ready by then need no "response pending"."""
 RESET_S = (1.0, 2.0)
 RETRY_S = 0.001
 
@@ -35,7 +36,7 @@ ST_MIN_MS = 5
 
 
 class Addresses(NamedTuple):
-    """Arbitration ids of diagnosis, and the flags that all its frames have."""
+    """Arbitration ids of the diagnostic frames, and their common flags."""
 
     tester: int
     ecu: int
@@ -43,9 +44,9 @@ class Addresses(NamedTuple):
     flags: int
 
 
-def profile(frame_length: int) -> Profile:
-    """How the ECU does ISO-TP: small buffers, a few milliseconds for each frame."""
-    return Profile(
+def profile(frame_length: int) -> IsotpProfile:
+    """Return the ECU's ISO-TP profile: small buffers, a few milliseconds for each frame."""
+    return IsotpProfile(
         frame_length=frame_length,
         block_size=BLOCK_SIZE,
         st_min=ST_MIN_MS,
@@ -56,20 +57,20 @@ def profile(frame_length: int) -> Profile:
 
 @dataclass
 class _Job:
-    """A request that is worked on."""
+    """A request that is being processed."""
 
     service: int
-    reply: Reply
+    reply: UdsReply
     done_s: float
     pending_s: float
-    told: bool = False
+    pending_sent: bool = False
 
 
 class Ecu:
-    """Takes requests off the bus and puts answers on it, one after another."""
+    """Node that receives requests and sends responses, one after another."""
 
     def __init__(
-        self, server: Server, addresses: Addresses, isotp_profile: Profile, rng: random.Random
+        self, server: UdsServer, addresses: Addresses, isotp_profile: IsotpProfile, rng: random.Random
     ) -> None:
         self.outbox: list[BusFrame] = []
         self.accepts = frozenset({addresses.tester, addresses.functional})
@@ -83,9 +84,9 @@ class Ecu:
         self._off_until = math.inf
 
     @property
-    def talking(self) -> bool:
-        """Whether it sends its normal messages, besides diagnosis."""
-        return not self._off and self._server.talking
+    def transmitting(self) -> bool:
+        """Whether the ECU sends its normal messages, besides diagnosis."""
+        return not self._off and self._server.transmission_enabled
 
     @property
     def _off(self) -> bool:
@@ -97,41 +98,44 @@ class Ecu:
         return min(due, self._job.done_s, self._job.pending_s) if self._job else due
 
     def receive(self, frame: BusFrame, now: float) -> None:
-        """A frame that somebody else sent."""
+        """Process a frame that another node sent."""
         if self._off:
             return
         if frame.arbitration_id == self._addresses.functional:
-            match isotp.parse(frame.data):
-                case isotp.Single(payload):  # the only kind that goes to many (ISO 15765-2, 9.2)
-                    self._take(payload, now, functional=True)
+            match isotp_frames.parse(frame.data):
+                case isotp_frames.SingleFrame(
+                    payload
+                ):  # the only kind for functional addressing (ISO 15765-2, 9.2)
+                    self._handle_request(payload, now, functional=True)
             return
-        with contextlib.suppress(TransportError):  # the tester repeats what was lost
+        with contextlib.suppress(TransportError):  # the tester repeats lost messages
             request = self._endpoint.receive(frame.data, now)
             if request is not None:
-                self._take(request, now, functional=False)
+                self._handle_request(request, now, functional=False)
         self._collect()
 
     def sent(self, frame: BusFrame, now: float) -> None:
-        """A frame of ours is out."""
+        """Take note that a frame of this node was transmitted."""
         if self._endpoint.sent(frame.data, now) and self._resetting:
             self._reset(now)
 
     def wake(self, now: float) -> None:
-        """Do what is due."""
+        """Do everything that is due."""
         if now >= self._off_until:
             self._off_until = math.inf
             self._server.power_on()
-        with contextlib.suppress(TransportError):  # the tester repeats what was lost
+        with contextlib.suppress(TransportError):  # the tester repeats lost messages
             self._endpoint.wake(now)
         if self._job is not None:
             self._work(self._job, now)
         self._collect()
 
-    def _take(self, request: bytes, now: float, *, functional: bool) -> None:
+    def _handle_request(self, request: bytes, now: float, *, functional: bool) -> None:
         if self._job is not None:
-            self._server.rest(now)  # one at a time: what comes before the answer keeps the session, no more
+            # One request at a time: a request before the response only keeps the session alive.
+            self._server.restart_session_timer(now)
             return
-        reply = self._server.request(request, now, functional=functional)
+        reply = self._server.reply_to(request, now, functional=functional)
         quick = reply is not None and reply.work_s < QUICK_S
         if reply is None or (quick and not reply.payload and not reply.resets):
             return
@@ -142,19 +146,21 @@ class Ecu:
         if now >= job.done_s:
             self._finish(job, now)
         elif now >= job.pending_s:
+            if not self._endpoint.idle:
+                job.pending_s = now + RETRY_S
+                return
             job.pending_s = now + self._rng.uniform(*NEXT_PENDING_S)
-            if self._endpoint.idle:
-                job.told = True
-                self._endpoint.send(negative(job.service, Nrc.RESPONSE_PENDING))
+            job.pending_sent = True
+            self._endpoint.send(negative(job.service, Nrc.RESPONSE_PENDING))
 
     def _finish(self, job: _Job, now: float) -> None:
         if not self._endpoint.idle:
             job.done_s = now + RETRY_S
             return
         self._job = None
-        self._server.rest(now)
-        # Who was told to wait is told the end as well (ISO 14229-1:2013, 7.5.3.2).
-        payload = job.reply.payload or (job.reply.suppressed if job.told else b"")
+        self._server.restart_session_timer(now)
+        # After "response pending", even a suppressed response is sent (ISO 14229-1:2013, 7.5.3.2).
+        payload = job.reply.payload or (job.reply.suppressed if job.pending_sent else b"")
         if payload:
             self._resetting = job.reply.resets
             self._endpoint.send(payload)

@@ -1,6 +1,7 @@
 """OBD-II in the ECU: SAE J1979 (ISO 15031-5) services 01, 03, 04, 07 and 09. Pure.
 
-What this ECU does not have stays unanswered, as J1979 asks on CAN: a tester sends most requests to all ECUs.
+Requests for unsupported data get no response, as J1979 demands on CAN: most requests go to all ECUs. Only
+emission-related trouble codes are read and cleared; those of chassis and body are UDS's.
 """
 
 from __future__ import annotations
@@ -8,22 +9,30 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
+from cancorderd.simulator.fault_memory import EMISSIONS_GROUP
+from cancorderd.simulator.monitors import Monitor
 from cancorderd.simulator.sensors import SENSORS
 from cancorderd.simulator.uds import POSITIVE, Nrc, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cancorderd.simulator.dtc import Dtc
-    from cancorderd.simulator.faults import Faults
+    from cancorderd.simulator.fault_memory import Dtc, FaultMemory
     from cancorderd.simulator.vehicle import Vehicle
 
 MAX_PIDS = 6
-"""PIDs in one request of service 01 on CAN."""
+"""Most PIDs in one request of service 01 on CAN."""
 
 MONITOR_STATUS = 0x01
-CONTINUOUS_MONITORS = bytes([0x07, 0x65, 0x00])
-"""Misfire, fuel, components; catalyst, evaporative, oxygen sensor and its heater: all complete."""
+CONTINUOUS_MONITORS = (Monitor.MISFIRE, Monitor.FUEL_SYSTEM, Monitor.COMPONENTS)
+"""Bits 0 to 2 of byte B of the monitor status: supported; bits 4 to 6: not completed."""
+OTHER_MONITORS = {
+    0: Monitor.CATALYST,
+    2: Monitor.EVAPORATIVE_SYSTEM,
+    5: Monitor.OXYGEN_SENSOR,
+    6: Monitor.OXYGEN_SENSOR_HEATER,
+}
+"""Bits of byte C: supported; the same bits of byte D: not completed."""
 
 INFO_VIN = 0x02
 INFO_ECU_NAME = 0x0A
@@ -41,13 +50,13 @@ class Service(enum.IntEnum):
 class Obd:
     """The OBD-II services of the engine's ECU."""
 
-    def __init__(self, vehicle: Vehicle, faults: Faults, vin: bytes) -> None:
+    def __init__(self, vehicle: Vehicle, faults: FaultMemory, vin: bytes) -> None:
         self._vehicle = vehicle
         self._faults = faults
         self._information = {INFO_VIN: vin, INFO_ECU_NAME: ECU_NAME}
 
     def answer(self, request: bytes) -> bytes:
-        """The positive response to `request`; empty where silence is the answer. Raises Refused."""
+        """Return the positive response to `request`, empty if there is no response. Raises Refused."""
         service, parameters = request[0], request[1:]
         match service:
             case Service.CURRENT_DATA:
@@ -76,8 +85,21 @@ class Obd:
             return bitmap(pid, (MONITOR_STATUS, *SENSORS))
         if pid == MONITOR_STATUS:
             lamp = 0x80 if self._faults.lamp else 0
-            return bytes([lamp | len(self._faults.stored())]) + CONTINUOUS_MONITORS
+            return bytes([lamp | len(self._faults.stored())]) + self._readiness()
         return SENSORS[pid](self._vehicle) if pid in SENSORS else b""
+
+    def _readiness(self) -> bytes:
+        """Return bytes B to D of the monitor status: supported self-tests, and those not completed since clearing."""
+
+        def incomplete(monitor: Monitor) -> bool:
+            return not self._vehicle.monitors.is_complete(monitor)
+
+        continuous = 0x07 | sum(
+            0x10 << bit for bit, monitor in enumerate(CONTINUOUS_MONITORS) if incomplete(monitor)
+        )
+        supported = sum(1 << bit for bit in OTHER_MONITORS)
+        pending = sum(1 << bit for bit, monitor in OTHER_MONITORS.items() if incomplete(monitor))
+        return bytes([continuous, supported, pending])
 
     def _vehicle_information(self, parameters: bytes) -> bytes:
         if len(parameters) != 1:
@@ -92,14 +114,14 @@ class Obd:
     def _clear(self) -> bytes:
         if self._vehicle.engine_on:
             raise Refused(Nrc.CONDITIONS_NOT_CORRECT)
-        self._faults.clear()
+        self._faults.clear(EMISSIONS_GROUP)
         return bytes([Service.CLEAR_DTCS + POSITIVE])
 
 
 def bitmap(start: int, supported: Iterable[int]) -> bytes:
-    """Which of the 32 ids after `start` are there; the last bit says that the next bitmap is.
+    """Return a bit for each of the 32 ids after `start`; the last bit also announces the next bitmap.
 
-    Empty where neither any of them nor a later one is.
+    Return an empty bitmap if no id after `start` is supported.
     """
     later = [pid for pid in supported if pid > start]
     bits = sum(1 << (start + 0x20 - pid) for pid in later if pid <= start + 0x20)

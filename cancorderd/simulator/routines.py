@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cancorderd.simulator import programming
-from cancorderd.simulator.uds import POSITIVE, Nrc, Refused, Routine, Session, Sid
+from cancorderd.simulator import flash_memory
+from cancorderd.simulator.uds import POSITIVE, DiagnosticSession, Nrc, Refused, Routine, Sid
 
 if TYPE_CHECKING:
-    from cancorderd.simulator.security import Security
+    from cancorderd.simulator.security_access import SecurityAccess
     from cancorderd.simulator.vehicle import Vehicle
 
 START = 0x01
@@ -18,15 +18,15 @@ LASTING_S: dict[int, tuple[float, float]] = {
     Routine.ERASE_MEMORY: (0.5, 2.0),
     Routine.CHECK_DEPENDENCIES: (0.3, 0.7),
 }
-"""Those that take longer than other requests, shortest and longest."""
+"""Shortest and longest duration of routines that take longer than other requests."""
 
 _KNOWN = frozenset(Routine)
 
 
 class Routines:
-    """The ECU's routines, and what they came to."""
+    """The ECU's routines and their results."""
 
-    def __init__(self, vehicle: Vehicle, flash: programming.Flash, security: Security) -> None:
+    def __init__(self, vehicle: Vehicle, flash: flash_memory.FlashMemory, security: SecurityAccess) -> None:
         self._vehicle = vehicle
         self._flash = flash
         self._security = security
@@ -35,8 +35,8 @@ class Routines:
     def forget(self) -> None:
         self._results.clear()
 
-    def control(self, request: bytes, session: Session) -> bytes:
-        """The positive response to a RoutineControl request. Raises Refused."""
+    def control(self, request: bytes, session: DiagnosticSession) -> bytes:
+        """Return the positive response to a RoutineControl request. Raises Refused."""
         if len(request) < 4:
             raise Refused(Nrc.INCORRECT_LENGTH)
         identifier, parameters = int.from_bytes(request[2:4], "big"), request[4:]
@@ -50,21 +50,21 @@ class Routines:
             raise Refused(Nrc.REQUEST_SEQUENCE_ERROR)
         return bytes([Sid.ROUTINE_CONTROL + POSITIVE]) + request[1:4] + self._results[identifier]
 
-    def _start(self, routine: Routine, parameters: bytes, session: Session) -> bytes:
+    def _start(self, routine: Routine, parameters: bytes, session: DiagnosticSession) -> bytes:
         if routine is not Routine.ERASE_MEMORY and parameters:
             raise Refused(Nrc.INCORRECT_LENGTH)
         if routine is Routine.CHECK_PRECONDITIONS:
             if self._vehicle.engine_on:
                 raise Refused(Nrc.CONDITIONS_NOT_CORRECT)
-            return bytes([programming.PASSED])
-        if session is not Session.PROGRAMMING:
+            return bytes([flash_memory.PASSED])
+        if session is not DiagnosticSession.PROGRAMMING:
             raise Refused(Nrc.CONDITIONS_NOT_CORRECT)
-        self._security.demand()
+        self._security.require_unlocked()
         if routine is Routine.ERASE_MEMORY:
             return self._flash.erase(parameters)
         return self._flash.check()
 
 
 def start(routine: Routine, parameters: bytes = b"") -> bytes:
-    """The request that starts `routine`."""
+    """Return the request that starts `routine`."""
     return bytes([Sid.ROUTINE_CONTROL, START]) + routine.to_bytes(2, "big") + parameters

@@ -1,6 +1,6 @@
-"""What the car's sensors say, as the bytes of SAE J1979's PIDs (J1979-DA, table B). Pure.
+"""Values of the car's sensors, encoded as PIDs of SAE J1979 (J1979-DA, table B). Pure.
 
-The same values answer OBD-II's service 01 and, as data identifiers 0xF400 and up, UDS.
+The same encoding serves OBD-II service 01 and the UDS data identifiers from 0xF400 on.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SENSORS: dict[int, Callable[[Vehicle], bytes]] = {
     INTAKE_TEMPERATURE: lambda car: _byte(car.intake_c + 40),
     AIR_FLOW: lambda car: _word(car.air_g_s * 100),
     THROTTLE: lambda car: _byte(car.throttle * 255),
-    0x1C: lambda _: b"\x06",  # built to EOBD
+    0x1C: lambda _: b"\x06",  # OBD standard: EOBD
     RUN_TIME: lambda car: _word(car.run_time_s),
     FUEL_LEVEL: lambda car: _byte(car.fuel * 255),
     0x42: lambda car: _word(car.battery_v * 1000),  # control module voltage

@@ -1,6 +1,6 @@
-"""The words of UDS that tester and ECU share: services, response codes, sessions, timing. Pure.
+"""UDS as shared by tester and ECU: services, response codes, sessions, timing. Pure.
 
-Numbers are those of ISO 14229-1:2013, timing of ISO 14229-2:2013.
+Numbers are from ISO 14229-1:2013, timing from ISO 14229-2:2013.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ POSITIVE = 0x40
 NEGATIVE = 0x7F
 """First byte of a negative response (7.4.3)."""
 SUPPRESS = 0x80
-"""Bit of a sub-function that asks for no positive response (7.4.3.2)."""
+"""suppressPosRspMsgIndicationBit of a sub-function: no positive response is wanted (7.4.3.2)."""
 
 P2_S = 0.050
-"""Within this time a server begins its response (ISO 14229-2, P2server_max)."""
+"""Time in which a server begins its response (ISO 14229-2, P2server_max)."""
 P2_STAR_S = 5.0
-"""The same, once it has answered "response pending" (P2*server_max)."""
+"""The same after "response pending" (P2*server_max)."""
 S3_SERVER_S = 5.0
-"""Without a request for so long, a server falls back to the default session."""
+"""Time without a request after which a server returns to the default session."""
 S3_CLIENT_S = 2.0
-"""How often a tester says that it is there, to keep a session."""
+"""Interval of TesterPresent, which keeps a session alive."""
 
 SECURITY_LEVEL = 0x11
-"""requestSeed of the level that programming needs; sendKey is one more. The ancestor's."""
+"""requestSeed of the level for programming; sendKey is this plus 1. The ancestor's value."""
 
 
 class Sid(enum.IntEnum):
@@ -69,7 +69,7 @@ class Nrc(enum.IntEnum):
     SERVICE_NOT_SUPPORTED_IN_ACTIVE_SESSION = 0x7F
 
 
-class Session(enum.IntEnum):
+class DiagnosticSession(enum.IntEnum):
     """Diagnostic sessions (9.2.2.2, table 25)."""
 
     DEFAULT = 0x01
@@ -78,7 +78,7 @@ class Session(enum.IntEnum):
 
 
 class Routine(enum.IntEnum):
-    """Routine identifiers: annex F.1 names the last two, the first is a manufacturer's."""
+    """Routine identifiers: the first is manufacturer-specific, the others are from annex F.1."""
 
     CHECK_PRECONDITIONS = 0x0203
     ERASE_MEMORY = 0xFF00
@@ -100,7 +100,7 @@ class Did(enum.IntEnum):
 
 
 class Refused(Exception):
-    """The ECU answers with a negative response code."""
+    """The ECU refuses a request with a negative response code."""
 
     def __init__(self, nrc: Nrc) -> None:
         super().__init__(nrc.name)
@@ -112,5 +112,5 @@ def negative(service: int, nrc: Nrc) -> bytes:
 
 
 def key_for(seed: bytes) -> bytes:
-    """The key that fits `seed`: every byte XOR 0xCA, as the ancestor's simulator has it."""
+    """Return the key for `seed`: every byte XOR 0xCA, as in the ancestor."""
     return bytes(byte ^ 0xCA for byte in seed)

@@ -1,7 +1,7 @@
-"""A small car: what its sensors would say while somebody drives it about town. Pure.
+"""A small car in town traffic, as a source of sensor values. Pure.
 
-Petrol engine of two litres, five gears, thermostat, a tank of 55 litres. Moves in steps of a tenth of
-a second of simulated time, so that it does not matter how often it is asked.
+It has a petrol engine of two litres, five gears, a thermostat and a tank of 55 litres. It moves in steps of
+a tenth of a second of simulated time, so the frequency of calls has no influence.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 import math
 from typing import TYPE_CHECKING
+
+from cancorderd.simulator.monitors import Monitors
 
 if TYPE_CHECKING:
     import random
@@ -33,19 +35,19 @@ TANK_L = 55.0
 
 
 class Driver(enum.Enum):
-    """What the driver is about."""
+    """The driver's intention."""
 
     AWAY = enum.auto()
-    """Parked, engine off, ignition on: what a workshop asks for."""
+    """Parked, engine off, ignition on: the conditions for reprogramming."""
     IDLING = enum.auto()
-    """Standing or coming to a stand, engine on."""
+    """Standing or stopping, engine on."""
     PARKING = enum.auto()
-    """Coming to a stand, then engine off."""
+    """Stopping, then engine off."""
     DRIVING = enum.auto()
 
 
 class Vehicle:
-    """The car and its driver. `drive`, `idle` and `park` tell the driver; `until` lets time pass."""
+    """The car and its driver. `drive`, `idle` and `park` are orders; `advance` lets time pass."""
 
     def __init__(self, rng: random.Random, start_s: float = 0.0) -> None:
         self._rng = rng
@@ -62,6 +64,8 @@ class Vehicle:
         self.intake_c = self.ambient_c + rng.uniform(3.0, 8.0)
         self.fuel_l = rng.uniform(0.3, 0.9) * TANK_L
         self.run_time_s = 0.0
+        self.monitors = Monitors()
+        """Self-tests of the diagnosed ECU, which the engine's run time completes."""
 
     @property
     def engine_on(self) -> bool:
@@ -73,7 +77,7 @@ class Vehicle:
 
     @property
     def load(self) -> float:
-        """0 to 1: how much of the air that it could take the engine takes."""
+        """Engine load, 0 to 1: air flow relative to the greatest possible."""
         return 0.22 + 0.65 * self._pull if self.engine_on else 0.0
 
     @property
@@ -93,26 +97,29 @@ class Vehicle:
         return 14.1 if self.engine_on else 12.4
 
     def drive(self) -> None:
-        if not self.engine_on:
-            self.run_time_s = 0.0
+        self._start_engine()
         if self.fuel < 0.05:
-            self.fuel_l = 0.95 * TANK_L  # it stood at a filling station
+            self.fuel_l = 0.95 * TANK_L  # refuelled while parked
         self._driver = Driver.DRIVING
         self._target_steps = 0
 
     def idle(self) -> None:
-        """Come to a stand, the engine on."""
-        if not self.engine_on:
-            self.run_time_s = 0.0
+        """Stop, with the engine on."""
+        self._start_engine()
         self._driver = Driver.IDLING
 
     def park(self) -> None:
-        """Come to a stand and switch the engine off."""
+        """Stop and switch the engine off."""
         if self.engine_on:
             self._driver = Driver.PARKING
 
-    def until(self, now: float) -> None:
-        """Let the car go on until `now`."""
+    def _start_engine(self) -> None:
+        if not self.engine_on:
+            self.run_time_s = 0.0
+            self.monitors.start_cycle()
+
+    def advance(self, now: float) -> None:
+        """Let time pass until `now`."""
         while (self._steps + 1) * STEP_S <= now:
             self._steps += 1
             self._step()
@@ -125,10 +132,11 @@ class Vehicle:
             self._driver = Driver.AWAY
         if self.engine_on:
             self.run_time_s += STEP_S
+            self.monitors.run(STEP_S)
             self.fuel_l = max(0.0, self.fuel_l - self.air_g_s / AIR_TO_FUEL / FUEL_G_PER_L * STEP_S)
 
     def _steer(self) -> None:
-        """Choose a speed: a town's, for a few seconds each."""
+        """Choose a speed for a few seconds, as in town."""
         if self._driver is not Driver.DRIVING:
             self._target_kmh = 0.0
             return
@@ -160,11 +168,11 @@ class Vehicle:
             self.gear -= 1
 
     def _warm(self) -> None:
-        """Exponentially towards the thermostat, faster under load; slowly back when off."""
+        """Approach the thermostat's temperature exponentially, faster under load; cool slowly when off."""
         if self.engine_on:
-            goal, lasting_s = THERMOSTAT_C + 3 * math.sin(self._steps / 400), 220.0 - 140.0 * self.load
+            goal, time_constant_s = THERMOSTAT_C + 3 * math.sin(self._steps / 400), 220.0 - 140.0 * self.load
         else:
-            goal, lasting_s = self.ambient_c, 3000.0
-        self.coolant_c += (goal - self.coolant_c) * STEP_S / lasting_s
+            goal, time_constant_s = self.ambient_c, 3000.0
+        self.coolant_c += (goal - self.coolant_c) * STEP_S / time_constant_s
         under_bonnet = self.ambient_c + (12.0 if self.standing else 5.0)
         self.intake_c += (under_bonnet - self.intake_c) * STEP_S / 60

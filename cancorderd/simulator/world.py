@@ -1,7 +1,7 @@
 """One run of the simulation: a bus, its nodes, a car. Pure.
 
-Time is simulated: seconds since the run began. What happens depends on options and seed alone, not on how
-often anybody asks.
+Time is simulated: seconds since the run began. Frames depend on options and seed alone, not on how often
+`World.run` is called.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import random
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cancorderd.simulator import ecu, tester
-from cancorderd.simulator.background import Background
-from cancorderd.simulator.bus import Bus, BusFrame
-from cancorderd.simulator.faults import Faults
-from cancorderd.simulator.programming import Flash
-from cancorderd.simulator.server import Server
+from cancorderd.simulator.background_traffic import BackgroundTraffic
+from cancorderd.simulator.fault_memory import FaultMemory
+from cancorderd.simulator.flash_memory import FlashMemory
+from cancorderd.simulator.narration import Narration
+from cancorderd.simulator.simulated_bus import BusFrame, SimulatedBus
+from cancorderd.simulator.uds_server import UdsServer
 from cancorderd.simulator.vehicle import Vehicle
 from cancorderd.simulator.workshop import Workshop
 
@@ -25,18 +26,18 @@ CLASSIC_BLOCK_LENGTHS = (66, 130, 258)
 FD_BLOCK_LENGTHS = (130, 258, 1026)
 
 ARRIVAL_S = 40.0
-"""How long the car drives before a run begins: engine warm, trouble codes with what it did then."""
+"""Length of the drive before a run begins: it warms the engine and sets trouble codes with snapshots."""
 
 TESTER = 1
-"""Which of the nodes is the tester."""
+"""Index of the tester among the nodes."""
 
 
 class Node(Protocol):
-    """What is on the bus. Its owner takes the frames from `outbox` after each call."""
+    """Node of the bus. The world takes the frames from `outbox` after each call."""
 
     outbox: list[BusFrame]
     accepts: frozenset[int]
-    """Arbitration ids that it receives, as a controller's filter has it."""
+    """Arbitration ids that the node receives, like a controller's filter."""
 
     @property
     def due(self) -> float: ...
@@ -49,60 +50,63 @@ class Node(Protocol):
 
 
 class Arrival(NamedTuple):
-    """A frame, and when its last bit was on the bus."""
+    """A frame, and the time of its last bit on the bus."""
 
-    at: float
+    arrived_s: float
     frame: BusFrame
 
 
 class World:
     """Tester, ECU and background traffic on one bus."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, narration: Narration | None = None) -> None:
         def rng(purpose: str) -> random.Random:
-            # A stream for each, so that one option does not change what all the others bring.
+            # A random stream for each purpose, so that no option changes the rest of a run.
             return random.Random(None if options.seed is None else f"{options.seed} {purpose}")  # noqa: S311
 
+        narration = narration or Narration()
         vehicle = Vehicle(rng("vehicle"), -ARRIVAL_S)
-        faults = Faults(rng("faults"), vehicle)
+        faults = FaultMemory(rng("faults"), vehicle)
         _arrive(vehicle, faults)
         chance = rng("ecu")
         block_lengths = FD_BLOCK_LENGTHS if options.fd else CLASSIC_BLOCK_LENGTHS
         block_length = options.block_length or chance.choice(block_lengths)
-        flash = Flash(chance, block_length, options.transfer_error_rate * 2 / 3)
-        server = Server(chance, vehicle, faults, flash, options.busy_rate)
+        flash = FlashMemory(chance, block_length, options.transfer_error_rate * 2 / 3, narration)
+        server = UdsServer(chance, vehicle, faults, flash, options.busy_rate, narration=narration)
         frame_length = 64 if options.fd else 8
         addresses = options.addresses
-        self._tester = tester.Tester(addresses, tester.profile(frame_length), rng("tester"), vehicle.until)
-        self._workshop = Workshop(options, vehicle, faults, rng("workshop"))
+        self._tester = tester.Tester(addresses, tester.profile(frame_length), rng("tester"), vehicle.advance)
+        self._workshop = Workshop(options, vehicle, faults, rng("workshop"), narration)
         engine = ecu.Ecu(server, addresses, ecu.profile(frame_length), chance)
         rate = options.background / options.speed
-        background = Background(rate, options.bus_flags, vehicle, lambda: engine.talking, rng("background"))
+        background = BackgroundTraffic(
+            rate, options.bus_flags, vehicle, lambda: engine.transmitting, rng("background")
+        )
         nodes: tuple[Node, ...] = (engine, self._tester, background)
         self._nodes = nodes
         self._listeners = {
-            heard: [number for number, node in enumerate(nodes) if heard in node.accepts]
-            for heard in addresses[:3]
+            arbitration_id: [number for number, node in enumerate(nodes) if arbitration_id in node.accepts]
+            for arbitration_id in addresses[:3]
         }
-        self._bus = Bus(options.bitrate, options.data_bitrate)
+        self._bus = SimulatedBus(options.bitrate, options.data_bitrate)
         self._now = 0.0
         self._dues = [node.due for node in self._nodes]
         self.due = min(self._dues)
-        """When the next thing happens; infinite: nothing does until a session is wanted."""
+        """Time of the next event; infinite until a session is requested, if there is none."""
 
-    def want_session(self, now: float) -> None:
-        """A session begins, at once or as soon as may be."""
+    def request_session(self, now: float) -> None:
+        """Begin a session, at once or after the current session."""
         if self._tester.idle:
-            self._tester.run(self._workshop.day(), max(now, self._now))
+            self._tester.run(self._workshop.script(), max(now, self._now))
         else:
-            self._workshop.want_session()
+            self._workshop.request_session()
         self._dues[TESTER] = self._tester.due
         self.due = min(self._bus.due, *self._dues)
 
-    def run(self, until: float, most: int) -> list[Arrival]:
-        """Let time pass. Stops before `until` once `most` frames have arrived; `due` tells."""
+    def run(self, until: float, max_frames: int) -> list[Arrival]:
+        """Let time pass, and return arrived frames. Stop early, before `due`, after `max_frames`."""
         arrivals: list[Arrival] = []
-        while len(arrivals) < most and (now := self.due) <= until:
+        while len(arrivals) < max_frames and (now := self.due) <= until:
             self._now = now
             if self._bus.due <= now:
                 frame, sender = self._bus.arrive()
@@ -124,7 +128,7 @@ class World:
                 self._settle(number, now)
 
     def _settle(self, number: int, now: float) -> None:
-        """Put what a node wants to send on the bus, and note when it wants to be woken."""
+        """Put a node's outgoing frames on the bus, and update when the node is due."""
         node = self._nodes[number]
         if node.outbox:
             for frame in node.outbox:
@@ -133,9 +137,9 @@ class World:
         self._dues[number] = node.due
 
 
-def _arrive(vehicle: Vehicle, faults: Faults) -> None:
+def _arrive(vehicle: Vehicle, faults: FaultMemory) -> None:
     vehicle.drive()
-    vehicle.until(-ARRIVAL_S / 2)
-    faults.appear()
+    vehicle.advance(-ARRIVAL_S / 2)
+    faults.set_random_codes()
     vehicle.park()
-    vehicle.until(0.0)
+    vehicle.advance(0.0)

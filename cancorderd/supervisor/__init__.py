@@ -1,1 +1,1 @@
-"""Everything that outlives a worker: a bus's life, its port, its clients in between, its record."""
+"""Everything that outlives a worker: a bus's state, its port and Zeroconf record, its clients between two workers."""

@@ -1,84 +1,201 @@
-"""One bus, as the supervisor keeps it: its life, its port, its worker, its clients in between.
+"""One bus in the supervisor: its state and reason, its port, its worker, its clients between two workers.
 
-The shell around `machine`: events go in, actions are done. Owns the listening sockets always, the
-clients' sockets while no worker runs.
+The shell around `state_machine`: passes events to it and carries out the effects. Always owns the listening
+sockets, and the clients' sockets while no worker runs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
-from cancorderd.errors import WorkerExit
-from cancorderd.report import Client, Counts, Ended, Notice, Report, Settings
-from cancorderd.supervisor import ports
-from cancorderd.supervisor.machine import Action, Event, Life, Phase, Policy, SetTimer, step
-from cancorderd.supervisor.process import HeldClient, WorkerProcess
+from cancorderd.config import settings_json
+from cancorderd.ipc.exit_statuses import WorkerExit
+from cancorderd.ipc.messages import (
+    BusReport,
+    ClientHandover,
+    Counts,
+    Notice,
+    WorkerEnd,
+    WorkerStart,
+    printable_message,
+)
+from cancorderd.protocol.addresses import missing_text
+from cancorderd.supervisor.adapter_presence import AdapterLook
+from cancorderd.supervisor.changes import needs_new_worker
+from cancorderd.supervisor.freed_memory import LARGE, return_freed_memory
+from cancorderd.supervisor.heartbeat import Silence, is_late
+from cancorderd.supervisor.listeners import PortUnavailable, missing
+from cancorderd.supervisor.loss_estimate import LossEstimate
+from cancorderd.supervisor.moment import Moment
 from cancorderd.supervisor.rate import Rate
+from cancorderd.supervisor.recording_end import RecordingWatch
+from cancorderd.supervisor.start_queue import StartQueue
+from cancorderd.supervisor.state_machine import (
+    ALIVE,
+    Action,
+    Event,
+    Lifecycle,
+    Policy,
+    SetTimer,
+    State,
+    decide,
+)
+from cancorderd.supervisor.worker_process import HeldClient, WorkerProcess, not_started_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cancorderd.config.model import BusBase
-    from cancorderd.link import Received
-    from cancorderd.supervisor.machine import Step
-    from cancorderd.supervisor.process import Ear
+    from cancorderd.config.bus_settings import BusSettings
+    from cancorderd.ipc.channel import ReceivedMessage
+    from cancorderd.ipc.messages import Latency
+    from cancorderd.supervisor.heartbeat import Check
+    from cancorderd.supervisor.listeners import Renewal
+    from cancorderd.supervisor.state_machine import Effect
+    from cancorderd.supervisor.worker_process import NewWorker, Tap, Worker
 
 log = logging.getLogger("cancorderd.bus")
 
 _SIGNALS = {Action.TERMINATE: signal.SIGTERM, Action.ABORT: signal.SIGABRT, Action.KILL: signal.SIGKILL}
-_LOUDNESS = {
-    Phase.STARTING: logging.DEBUG,
-    Phase.WAITING: logging.WARNING,
-    Phase.BACKOFF: logging.WARNING,
-    Phase.FAILED: logging.WARNING,
+_LEVELS = {
+    State.STARTING: logging.DEBUG,
+    State.WAITING: logging.WARNING,
+    State.BACKOFF: logging.WARNING,
+    State.FAILED: logging.WARNING,
 }
-"""How loud a change is told, where it is not plain information. What repeats itself, the log sums up."""
-_ALIVE = (Phase.STARTING, Phase.WAITING, Phase.RUNNING)
+"""Log levels of new states; the others are information. The log sums up repeated messages."""
+_MOST_POSTPONED = 3
+"""How often in a row the time of a worker that has to end starts over, since the supervisor stood still."""
+_REPORTED = {"waiting": Event.WORKER_WAITING, "running": Event.WORKER_RUNNING}
+"""Events by the state in a worker's report."""
+
+
+def _recording_state(report: BusReport | None) -> tuple[str, bool]:
+    """Return the facts about a recording whose change is worth a new status line."""
+    recording = report.recording if report else None
+    return (recording.state, bool(recording.reason)) if recording else ("", False)
+
+
+class PortOwner(Protocol):
+    """Source of the listening sockets of all buses."""
+
+    def open_port(self, bus: Bus) -> tuple[int, list[socket.socket]]:
+        """Return the port for this bus and its listening sockets. Raises PortUnavailable."""
+
+    def renew_port(self, bus: Bus, sockets: list[socket.socket]) -> Renewal:
+        """Bind the addresses that have come, and close the sockets that nothing reaches any more."""
+
+    def close_port(self, bus: Bus, sockets: list[socket.socket]) -> None:
+        """Take the sockets back."""
+
+
+class FeedOwner(Protocol):
+    """Source of the sockets to the forwarder."""
+
+    def open_feed(self, bus: Bus) -> socket.socket | None:
+        """Return the socket for a worker of this bus, or None if the bus is not forwarded."""
 
 
 class Bus:
-    """`changed` is called after every change that status or the network should show."""
+    """One bus. `changed` is called after every change that the status or the network should show."""
+
+    fed = False
+    """Whether the present worker feeds the forwarder."""
 
     def __init__(
         self,
-        section: BusBase,
-        choose_port: Callable[[Bus], tuple[int, list[socket.socket]]],
+        settings: BusSettings,
+        ports: PortOwner,
         changed: Callable[[Bus], None],
-        release: Callable[[str, list[socket.socket]], None],
         *,
         policy: Policy | None = None,
-        ear: Ear | None = None,
+        tap: Tap | None = None,
+        new_worker: NewWorker = WorkerProcess,
+        starts: StartQueue | None = None,
+        feeds: FeedOwner | None = None,
     ) -> None:
-        self.section = section
-        self._choose_port = choose_port
+        self.settings = settings
+        self._ports = ports
         self._changed = changed
-        self._release = release
         self._policy = policy or Policy()
-        self._ear = ear
-        self.life = Life(phase=Phase.STOPPED if section.enabled else Phase.DISABLED)
-        self.since = time.time()
+        self._tap = tap
+        self._backlog_share: int | None = None
+        self._new_worker = new_worker
+        self._starts = starts or StartQueue()
+        self._feeds = feeds
+        self.lifecycle = Lifecycle(state=State.STOPPED if settings.enabled else State.DISABLED)
         self.reason = ""
+        self._since = Moment(time.monotonic(), time.time())
         self.last_error = ""
-        self.port: int | None = section.port
-        self.report: Report | None = None
-        self.counts = Counts()
+        self.port: int | None = settings.port
+        self.report: BusReport | None = None
+        self._position = ""
+        """Where the last worker has ended, if the frames of this bus wait there (`BusReport.position`)."""
+        """The worker's latest report; None without a worker that has reported."""
+        self._reported = Counts()
+        """Counts of all workers, by their reports."""
+        self._uncounted = Counts()
+        """Counts that no worker reported: of crashes, and of recorders that ended after their workers."""
+        self._counted_before = Counts()
+        """`_reported` when the present worker started."""
+        self.latency: Latency | None = None
+        """Latency of the batches of all workers; None before the first report."""
+        self._latest_frame: Moment | None = None
         self.rate = Rate()
-        self.held: list[HeldClient] = []
+        self._loss = LossEstimate()
+        self._recording: RecordingWatch | None = None
+        """The recorders of the present worker, if the bus is recorded."""
+        self._held: list[HeldClient] = []
+        """Clients for the next worker."""
         self._lent: list[HeldClient] = []
+        """Clients whose sockets the current worker was sent. Kept until its first report, which shows that it
+        has them, so that a worker that ends before loses none."""
+        self.listen_missing: list[str] = []
+        """Addresses of `listen` that this machine does not have at present."""
+        self._new_readers = 0
+        """Readers of the control socket that the worker got since its latest report."""
         self._listeners: list[socket.socket] = []
-        self._worker: WorkerProcess | None = None
+        self._worker: Worker | None = None
+        self._silence = Silence.from_start(time.monotonic())
+        """Time without a message from the worker."""
+        self._look: AdapterLook | None = None
+        """Set while the bus is failed because its adapter refused."""
         self._timer: asyncio.TimerHandle | None = None
-        self._ended_reason = ""
+        self._end: WorkerEnd | None = None
+        """The worker's last message; None if it has not ended in order."""
+        self.turn = asyncio.Lock()
+        """Held by the command or reload that changes the bus; the next ones wait in order of arrival."""
+
+    @property
+    def counts(self) -> Counts:
+        """Counts since the daemon started."""
+        return self._reported.plus(self._uncounted)
 
     @property
     def name(self) -> str:
-        return self.section.name
+        return self.settings.name
+
+    @property
+    def state(self) -> State:
+        return self.lifecycle.state
+
+    @property
+    def since(self) -> float:
+        """Time of the latest change of state, in seconds since the epoch."""
+        return self._since.epoch(time.monotonic(), time.time())
+
+    @property
+    def last_frame(self) -> float | None:
+        """Arrival of the latest data frame, in seconds since the epoch; None if there was none."""
+        moment = self._latest_frame
+        return moment.epoch(time.monotonic(), time.time()) if moment else None
 
     @property
     def pid(self) -> int | None:
@@ -86,73 +203,200 @@ class Bus:
 
     @property
     def reachable(self) -> bool:
-        """True while clients can connect, be it to wait for the next worker."""
+        """True while clients can connect; they may have to wait for the next worker."""
         return bool(self._listeners)
 
+    @property
+    def held_clients(self) -> list[HeldClient]:
+        """Return the clients that no worker has reported yet."""
+        return self._lent + self._held
+
     def handle(self, event: Event, reason: str = "") -> None:
-        """Let `machine` decide what follows, and do it."""
-        before = self.life
-        self.life, steps = step(self.life, event, self._policy, random.random())  # noqa: S311 - jitter
-        if self.life.phase != before.phase or reason != self.reason:
-            self._note(before.phase, reason)
-        for one in steps:
-            self._do(one)
+        """Pass an event to the state machine, and carry out the effects."""
+        before = self.lifecycle
+        self.lifecycle, effects = decide(before, event, self._policy, random.random())  # noqa: S311 - jitter
+        if self.state != State.FAILED:
+            self._look = None
+        elif event == Event.REFUSED:
+            self._look = AdapterLook(self._on_adapter_back)
+            self._look.look(self.settings)
+        if self.state in (State.STOPPED, State.DISABLED):
+            self._add_unknown(self._loss.unwanted(time.monotonic()))
+            self._position = ""
+        if self.state != before.state or reason != self.reason:
+            mended = event != Event.TIMER and self.lifecycle.restarts > before.restarts
+            self._set_reason(reason, state_changed=self.state != before.state, mended=mended)
+        for effect in effects:
+            self._carry_out(effect)
+        if self.state == State.DISABLED:
+            self.port = self.settings.port  # as after a start of the daemon
         self._changed(self)
 
-    def replace_section(self, section: BusBase, *, restart: bool) -> None:
-        """Put new settings in force; `restart` where the worker has to learn of them."""
-        moved = (section.port or self.port, section.listen) != (self.port, self.section.listen)
-        self.section = section
-        if moved:
-            self._close_port()
-            self.port = section.port
-        if not section.enabled:
-            self.handle(Event.DISABLE)
-        elif self.life.phase == Phase.DISABLED:
+    def moves(self, settings: BusSettings) -> bool:
+        """Return whether these settings want another port or other addresses than the bus has."""
+        if settings.listen != self.settings.listen:
+            return True
+        if settings.port is None:
+            return self.settings.port is not None
+        return settings.port != self.port
+
+    def leave_port(self) -> None:
+        """Close the port, for the bus takes another; connected clients stay."""
+        self._close_listeners()
+        self.port = None
+
+    def replace_settings(self, settings: BusSettings, *, restart: bool = False) -> None:
+        """Put new settings in force; `restart` if a worker that runs has to end although no key of its own differs.
+
+        A change of `enabled` decides whether the bus runs; otherwise it goes on as the latest command left it.
+        """
+        if self.moves(settings):
+            self.leave_port()
+        before, self.settings = self.settings, settings
+        restart = restart or needs_new_worker(before, settings)
+        if self.port is None:
+            self.port = settings.port
+        wanted = self.lifecycle.wanted if settings.enabled == before.enabled else settings.enabled
+        if not wanted:
+            if before.enabled and not settings.enabled:
+                self.handle(Event.DISABLE)
+            else:
+                self._changed(self)
+        elif not self.lifecycle.wanted:
             self.handle(Event.START)
-        elif restart and self.life.phase != Phase.STOPPED:
+        elif restart:
             self.handle(Event.RESTART, "settings changed")
         else:
             self._changed(self)
 
-    def check_heartbeat(self, now_s: float) -> None:
-        """Called about once a second by the manager's loop."""
-        if self._worker and self.life.phase in _ALIVE:
-            silent_s = now_s - self._worker.heard_s
-            if silent_s > self.section.watchdog:
-                self.handle(Event.HUNG, f"the worker gave no sign of life for {silent_s:.0f} s")
+    def check_heartbeat(self, check: Check) -> None:
+        """Treat a worker as hung if it has sent nothing for too long. Called in each round of checks."""
+        self._drop_gone_clients()
+        worker = self._worker
+        if worker is None or self.state not in ALIVE:
+            return
+        silence = self._silence.checked(check, worker.last_message_s)
+        if check.late or silence.hung(check.now_s, self.settings.watchdog):
+            # After a standstill, this check may come before the messages that have arrived in the meantime.
+            worker.read()
+            silence = self._silence.checked(check, worker.last_message_s)
+        self._silence = silence
+        if silence.hung(check.now_s, self.settings.watchdog):
+            since = "" if silence.heard else " after its start"
+            text = f"the worker sent no heartbeat for {silence.seconds(check.now_s):.0f} s{since}"
+            self.handle(Event.HUNG, text)
 
-    async def ended(self) -> None:
-        """Wait until no worker runs."""
+    def check_adapter(self) -> None:
+        """Look whether the adapter of a failed bus has come back. Called every second."""
+        if self._look and self.state == State.FAILED:
+            self._look.look(self.settings)
+
+    def check_addresses(self) -> None:
+        """Follow the addresses of this machine that come and go. Called every two seconds."""
+        if not (self._listeners or self.state in ALIVE):
+            return
+        renewal = self._ports.renew_port(self, self._listeners)
+        self._listeners = renewal.kept + renewal.fresh
+        if renewal.fresh and self._worker:
+            self._worker.listen(renewal.fresh)
+        if self._note_missing(missing(self.settings.listen)) or renewal.fresh or renewal.stale:
+            self._changed(self)
+
+    def _note_missing(self, addresses: list[str]) -> bool:
+        """Remember and log which addresses this machine does not have; returns whether they are others than before."""
+        before, self.listen_missing = self.listen_missing, addresses
+        if new := [address for address in addresses if address not in before]:
+            self._log(logging.WARNING, missing_text(new))
+        if found := [address for address in before if address not in addresses]:
+            self._log(logging.INFO, f"listen: this machine has {', '.join(found)} now")
+        return before != addresses
+
+    @property
+    def readers(self) -> int:
+        """Number of readers of the control socket."""
+        held = sum(client.handover.internal for client in self.held_clients)
+        return held + self._new_readers + (self.report.readers if self.report else 0)
+
+    def add_reader(self, sock: socket.socket, unsent: bytes) -> None:
+        """Send the bus's frames on a Unix socket, with remote and error frames, behind the bytes `unsent`. Owns the socket.
+
+        The worker sends them itself, so that the supervisor has no part in the stream; between two workers, the reader
+        waits as clients do.
+        """
+        handover = ClientHandover("", time.monotonic(), 0, 0, 0, tap=True, internal=True)
+        reader = HeldClient(handover, sock, unsent)
+        if self._worker and self.state in ALIVE:
+            self._worker.add_reader(reader)
+            self._new_readers += 1
+        else:
+            self._held.append(reader)
+
+    def set_backlog_share(self, size: int) -> None:
+        """Limit the bytes that the bus's worker keeps for all clients together, without a restart."""
+        if size != self._backlog_share:
+            self._backlog_share = size
+            if self._worker:
+                self._worker.limit_backlogs(size)
+
+    def change_feed(self, *, wanted: bool) -> None:
+        """Begin or end forwarding of a bus whose worker runs."""
+        if self._worker is None or self._feeds is None or wanted == self.fed:
+            return
+        feed = self._feeds.open_feed(self) if wanted else None
+        self.fed = feed is not None
+        self._worker.change_feed(feed)
+
+    async def wait_for_worker(self) -> None:
+        """Return when no worker runs."""
         if self._worker:
-            await self._worker.ended()
+            await self._worker.wait()
+        else:
+            await asyncio.sleep(0)  # the end of a start that was withdrawn
 
-    def _note(self, before: Phase, reason: str) -> None:
-        now = self.life.phase
-        if now != before:
-            self.since = time.time()
+    def _set_reason(self, reason: str, *, state_changed: bool, mended: bool) -> None:
+        """Note why the bus is in its state; `mended` if it failed and has a new worker already."""
+        if state_changed:
+            self._since = Moment(time.monotonic(), time.time())
         self.reason = reason
-        failing = now in (Phase.BACKOFF, Phase.FAILED)
-        if failing and reason:
+        if reason and (mended or self.state in (State.BACKOFF, State.FAILED)):
             self.last_error = reason
-        text = f"{now}: {reason}" if reason else now.value
-        log.log(_LOUDNESS.get(now, logging.INFO), "%s", text, extra={"bus": self.name, "state": now.value})
+        text = f"{self.state}: {reason}" if reason else self.state.value
+        self._log(logging.WARNING if mended else _LEVELS.get(self.state, logging.INFO), text)
 
-    def _do(self, action: Step) -> None:
-        match action:
+    def _log(self, level: int, text: str, *, event: bool = True) -> None:
+        """Log a line about the bus; `event` is for `event_log`."""
+        extra: dict[str, object] = {"bus": self.name, "state": self.state.value}
+        log.log(level, "%s", text, extra=extra if event else extra | {"event": False})
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
             case Action.SPAWN:
                 self._spawn()
             case Action.CLOSE_PORT:
                 self._close_port()
             case Action.TERMINATE | Action.ABORT | Action.KILL:
                 if self._worker:
-                    self._worker.signal(_SIGNALS[action])
+                    self._worker.signal(_SIGNALS[effect])
+                elif self._starts.withdraw(self):
+                    asyncio.get_running_loop().call_soon(self._on_withdrawn)
             case SetTimer(seconds):
+                self._set_timer(seconds)
+            case Action.CANCEL_TIMER:
                 self._cancel_timer()
-                loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(seconds, self.handle, Event.TIMER, self.reason)
-            case _:
-                self._cancel_timer()
+
+    def _set_timer(self, seconds: float, postponed: int = 0) -> None:
+        self._cancel_timer()
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + seconds
+        self._timer = loop.call_later(seconds, self._on_timer, seconds, due_s, postponed)
+
+    def _on_timer(self, seconds: float, due_s: float, postponed: int) -> None:
+        late = is_late(due_s, asyncio.get_running_loop().time())
+        if late and self.state == State.STOPPING and postponed < _MOST_POSTPONED:
+            # The worker may have stood still, too: it has its whole time to end in good order.
+            self._set_timer(seconds, postponed + 1)
+        else:
+            self.handle(Event.TIMER, self.reason)
 
     def _cancel_timer(self) -> None:
         if self._timer:
@@ -160,84 +404,194 @@ class Bus:
             self._timer = None
 
     def _spawn(self) -> None:
+        """Open the port, and start a worker when its turn comes."""
+        if self._starting(self._open_port):
+            self._starts.request(self, self._spawn_in_turn)
+
+    def _spawn_in_turn(self) -> None:
+        if not self._starting(self._start_worker):
+            self._starts.started(self)
+
+    def _on_withdrawn(self) -> None:
+        """Go on after a stop that came before the worker's turn."""
+        if self.state == State.STOPPING and self._worker is None:
+            self.handle(Event.ENDED, self.reason)
+
+    def _starting(self, step: Callable[[], None]) -> bool:
+        """Return whether a step of the start succeeds. A failure is an event like any other: it is tried again."""
+        try:
+            step()
+        except PortUnavailable as error:
+            self.handle(Event.PORT_UNAVAILABLE, str(error))
+        except Exception as error:
+            self._worker = None
+            self._held, self._lent = self.held_clients, []
+            if not isinstance(error, OSError | MemoryError):
+                log.exception("trace of the failed start", extra={"bus": self.name})
+            self.handle(Event.START_FAILED, not_started_reason(error))
+        else:
+            return True
+        return False
+
+    def _open_port(self) -> None:
         if not self._listeners:
-            try:
-                self.port, self._listeners = self._choose_port(self)
-            except ports.PortTaken as error:
-                self.handle(Event.PORT_TAKEN, str(error))
-                return
-        self._ended_reason = ""
-        worker = WorkerProcess(self._on_message, self._on_exit)
-        self._worker = worker
-        if self._ear and not any(one.client.tap for one in self.held):
-            tap = Client("", time.time(), 0, 0, 0, tap=True)
-            self.held.append(HeldClient(tap, self._ear.open(), b""))
-        # Kept until the worker shows that it has them: one that dies before that loses none.
-        self._lent, self.held = self.held, []
-        settings = Settings(self.section.model_dump_json(), self.counts, len(self._lent))
-        worker.start(self.name, settings, self._listeners, self._lent)
+            self.port, self._listeners = self._ports.open_port(self)
+            self._note_missing(missing(self.settings.listen))
 
-    def _close_lent(self) -> None:
-        for one in self._lent:
-            one.close()
-        self._lent = []
+    def _start_worker(self) -> None:
+        self._open_port()  # a reload may have closed it while the start waited for its turn
+        self._end = None
+        if self._tap and not any(held.handover.printer for held in self._held):
+            handover = ClientHandover("", time.monotonic(), 0, 0, 0, tap=True, marked=True)
+            self._held.append(HeldClient(handover, self._tap.open_stream(), b""))
+        self._drop_gone_clients()
+        self._lent, self._held = self._held, []
+        self._silence = Silence.from_start(time.monotonic())
+        self._worker = self._new_worker(self._on_message, self._on_exit)
+        self._counted_before = self._reported
+        self._recording = RecordingWatch(self._on_recording_end) if self.settings.recorded else None
+        with contextlib.ExitStack() as copied:
+            further = [copied.enter_context(self._recording.for_worker)] if self._recording else []
+            feed = self._feeds.open_feed(self) if self._feeds else None
+            if feed:
+                further.append(copied.enter_context(feed))
+            self.fed = feed is not None
+            first_message = WorkerStart(
+                settings_json.to_json(self._settings_to_go_on()),
+                self._reported,
+                len(self._lent),
+                self._backlog_share,
+                self.latency,
+                self.fed,
+            )
+            self._worker.start(self.name, first_message, [*self._listeners, *further], self._lent)
 
-    @property
-    def clients_between(self) -> list[HeldClient]:
-        """The clients that no worker has reported yet."""
-        return self._lent + self.held
+    def _settings_to_go_on(self) -> BusSettings:
+        """Return the settings of the next worker, which goes on where the last has ended, if the bus can do so."""
+        return replace(self.settings, resume=self._position) if self._position else self.settings
 
-    def _on_message(self, received: Received) -> None:
-        match received.message:
-            case Report() as report:
+    def _on_message(self, received: ReceivedMessage) -> None:
+        self._starts.started(self)
+        match printable_message(received.message):
+            case BusReport() as report:
                 self._close_lent()
-                self.report = report
-                self.counts = report.counts
-                self.rate.take(report.counts, time.monotonic())
-                told = {"waiting": Event.TOLD_WAITING, "running": Event.TOLD_RUNNING}.get(report.phase)
-                if told and (report.phase, report.reason) != (self.life.phase, self.reason):
-                    self._take_phase(told, report)
-            case Client() as client:
+                self._store_report(report)
+            case ClientHandover() as handover:
                 self._close_lent()
                 sock = socket.socket(fileno=received.descriptors[0])
-                self.held.append(HeldClient(client, sock, received.payload))
-            case Notice(level, text):
-                number = logging.getLevelNamesMapping()[level.upper()]
-                log.log(number, "%s", text, extra={"bus": self.name, "state": self.life.phase.value})
-            case Ended(reason):
-                self._ended_reason = reason
+                self._held.append(HeldClient(handover, sock, received.payload))
+            case Notice(level, text, event):
+                self._log(logging.getLevelNamesMapping()[level.upper()], text, event=event)
+            case WorkerEnd() as end:
+                self._end = end
 
-    def _take_phase(self, told: Event, report: Report) -> None:
-        if self.life.phase in _ALIVE:
-            self.handle(told, report.reason)
+    def _drop_gone_clients(self) -> None:
+        """Close the connections of clients that have left while no worker ran."""
+        present = []
+        for held in self._held:
+            if held.handover.printer or not held.gone:
+                present.append(held)
+                continue
+            held.socket.close()
+            if not held.handover.tap:
+                self._log(logging.INFO, f"client {held.handover.address} left while the bus was interrupted")
+        self._held = present
+
+    def _close_lent(self) -> None:
+        lent, self._lent = self._lent, []
+        _release(lent)
+
+    def _store_report(self, report: BusReport) -> None:
+        before, self.report = self.report, report
+        self._new_readers = 0
+        self._reported = report.counts
+        self.latency = report.latency or self.latency
+        if report.last_frame_s is not None:
+            passed_s = time.monotonic() - report.last_frame_s
+            self._latest_frame = Moment(report.last_frame_s, time.time() - passed_s)
+        now_s = time.monotonic()
+        self.rate.update(report.counts, now_s)
+        if report.position:
+            self._position = report.position
+        elif report.state == "running":
+            rate = self.rate.frames_per_second if self.rate.known else None
+            self._add_unknown(self._loss.source_open(now_s, rate))
+        elif report.state == "waiting" and not report.proving:
+            self._add_unknown(self._loss.adapter_absent())
+        if self._tap:
+            self._tap.report(report)
+        event = _REPORTED.get(report.state)
+        changed = (report.state, report.reason) != (self.state, self.reason)
+        if event and changed and self.state in ALIVE:
+            self.handle(event, report.reason)
+        elif _recording_state(before) != _recording_state(report):
+            self._changed(self)
 
     def _on_exit(self, status: int) -> None:
+        self._starts.started(self)
         self._worker = None
         self.report = None
-        self.held, self._lent = self.clients_between, []
+        self._new_readers = 0
+        if self._end:
+            self._loss.ended()
+        else:
+            self._loss.crashed(time.monotonic())
+        if self._recording:
+            self._recording.worker_ended(self._reported.minus(self._counted_before))
+            self._recording = None
+        self._held, self._lent = self.held_clients, []
         self.rate = Rate()
-        if self.life.phase == Phase.STOPPING:
+        if self.state == State.STOPPING:
             self.handle(Event.ENDED, self.reason)
-            return
+        else:
+            self.handle(*self._ending(status))
+
+    def _ending(self, status: int) -> tuple[Event, str]:
+        """Return the event that a worker's exit status stands for, and its reason."""
+        reason = self._end.reason if self._end else ""
         match status:
             case WorkerExit.CAN_ERROR:
-                self.handle(Event.CAN_ERROR, self._ended_reason)
+                return Event.CAN_ERROR, reason
             case WorkerExit.REFUSED:
-                self.handle(Event.REFUSED, self._ended_reason)
+                return Event.REFUSED, reason
             case WorkerExit.DONE:
-                self.handle(Event.ENDED, "the worker was ended from outside")
+                return Event.ENDED, "the worker was stopped by another program"
             case _ if status < 0:
-                self.handle(
-                    Event.CRASHED, f"the worker was ended by signal {-status} ({signal.strsignal(-status)})"
-                )
+                name = signal.strsignal(-status)
+                return Event.CRASHED, f"the worker was ended by signal {-status} ({name})"
             case _:
-                self.handle(Event.CRASHED, f"the worker ended with status {status}; its trace is in the log")
+                return Event.CRASHED, f"the worker ended with status {status}; its trace is in the log"
+
+    def _on_adapter_back(self) -> None:
+        if self._look:
+            self.handle(Event.ADAPTER_BACK, "the adapter is back")
+
+    def _on_recording_end(self, uncounted: Counts) -> None:
+        # No call of `_changed`: by now another bus may have this one's name, and its announcement.
+        self._uncounted = self._uncounted.plus(uncounted)
+
+    def _add_unknown(self, frames: int) -> None:
+        if frames:
+            self._uncounted = self._uncounted.plus(Counts(lost_unknown=frames))
+            self._log(logging.WARNING, f"up to {frames} frames lost with a worker that crashed")
+
+    def _close_listeners(self) -> None:
+        sockets, self._listeners, self.listen_missing = self._listeners, [], []
+        self._ports.close_port(self, sockets)
 
     def _close_port(self) -> None:
-        listeners, self._listeners = self._listeners, []
-        self._release(self.name, listeners)
-        for one in self.clients_between:
-            if self._ear and one.client.tap:
-                self._ear.take(one.owed)
-            one.close()
-        self.held, self._lent = [], []
+        self._close_listeners()
+        clients, self._held, self._lent = self.held_clients, [], []
+        if self._tap:
+            for rest in [held.unsent for held in clients if held.handover.printer]:
+                self._tap.append_rest(rest)
+        _release(clients)
+
+
+def _release(clients: list[HeldClient]) -> None:
+    """Close these connections here and forget their unsent bytes; empties the list."""
+    size = sum(len(held.unsent) for held in clients)
+    while clients:
+        clients.pop().socket.close()
+    if size >= LARGE:
+        return_freed_memory()

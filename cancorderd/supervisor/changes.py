@@ -1,20 +1,23 @@
-"""What a reload changes, bus by bus. Pure."""
+"""The effect of a reload on each bus. Pure."""
 
 from __future__ import annotations
 
 import enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from cancorderd.config.schema import key_name, values
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from cancorderd.config.model import BusBase
+    from cancorderd.config.bus_settings import BusSettings
+    from cancorderd.config.schema import Settings
 
-_ANNOUNCED_ONLY = frozenset({"zeroconf", "service_name", "watchdog"})
-"""Keys that the supervisor acts on: the worker and its clients stay."""
+_SUPERVISOR_KEYS = frozenset({"enabled", "zeroconf", "service_name", "watchdog", "database", "forward"})
+"""Keys that only the supervisor uses: if no other key changes, the worker and its clients stay."""
 
 
-class Kind(enum.StrEnum):
+class ChangeKind(enum.StrEnum):
     ADDED = "added"
     REMOVED = "removed"
     ENABLED = "enabled"
@@ -25,38 +28,51 @@ class Kind(enum.StrEnum):
 
 
 class Change(NamedTuple):
-    """One bus's change, and the keys whose values differ."""
+    """Effect of a reload on a bus, and the keys whose values differ."""
 
     bus: str
-    kind: Kind
+    kind: ChangeKind
     keys: list[str]
 
 
-def changes(before: Mapping[str, BusBase], after: Mapping[str, BusBase]) -> list[Change]:
-    """What turns the buses `before` into those `after`, in the order of the files, removed ones last."""
+def find_changes(
+    before: Mapping[str, BusSettings], after: Mapping[str, BusSettings], displaced: Collection[str] = ()
+) -> list[Change]:
+    """Return a change for every bus, in the order of `after`; removed buses come last.
+
+    `displaced` are buses whose automatic port becomes the configured port of another.
+    """
     found = []
-    for name, section in after.items():
+    for name, settings in after.items():
         old = before.get(name)
         if old is None:
-            found.append(Change(name, Kind.ADDED, []))
+            found.append(Change(name, ChangeKind.ADDED, []))
             continue
-        keys = differing_keys(old, section)
-        found.append(Change(name, _kind(old, section, keys), keys))
-    found += [Change(name, Kind.REMOVED, []) for name in before if name not in after]
+        keys = differing_keys(old, settings)
+        if name in displaced:
+            keys = sorted({*keys, "port"})
+        found.append(Change(name, _kind(old, settings, keys), keys))
+    found += [Change(name, ChangeKind.REMOVED, []) for name in before if name not in after]
     return found
 
 
-def differing_keys(old: BusBase, new: BusBase) -> list[str]:
-    """The keys whose values differ, by name."""
-    was, now = old.model_dump(), new.model_dump()
-    return sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
+def differing_keys(old: Settings, new: Settings) -> list[str]:
+    """Return the names of the keys whose values differ, sorted."""
+    old_values, new_values = values(old), values(new)
+    names = old_values.keys() | new_values.keys()
+    return sorted(key_name(name) for name in names if old_values.get(name) != new_values.get(name))
 
 
-def _kind(old: BusBase, new: BusBase, keys: list[str]) -> Kind:
+def needs_new_worker(old: BusSettings, new: BusSettings) -> bool:
+    """Return whether a worker that runs with the old settings has to be replaced."""
+    return not _SUPERVISOR_KEYS.issuperset(differing_keys(old, new))
+
+
+def _kind(old: BusSettings, new: BusSettings, keys: list[str]) -> ChangeKind:
     if not keys:
-        return Kind.UNCHANGED
+        return ChangeKind.UNCHANGED
     if old.enabled != new.enabled:
-        return Kind.ENABLED if new.enabled else Kind.DISABLED
-    if not new.enabled or set(keys) <= _ANNOUNCED_ONLY:
-        return Kind.UPDATED
-    return Kind.RESTARTED
+        return ChangeKind.ENABLED if new.enabled else ChangeKind.DISABLED
+    if not new.enabled or _SUPERVISOR_KEYS.issuperset(keys):
+        return ChangeKind.UPDATED
+    return ChangeKind.RESTARTED

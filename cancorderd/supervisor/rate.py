@@ -1,28 +1,30 @@
-"""Frames per second and bus load, from the totals that a worker reports. Pure."""
+"""Frames per second and bus load, from the totals in a worker's reports. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cancorderd.report import Counts
+    from cancorderd.ipc.messages import Counts
 
 _SHORTEST_S = 0.5
-"""Reports also come at changes; rates over less than this would jump."""
+"""A worker also reports at changes; rates over a shorter time would jump."""
 _OVERHEAD_BITS = 47
 """A classic frame with an 11-bit id and no data, with its interframe space (ISO 11898-1), unstuffed."""
 
 
 class Rate:
-    """What went over the bus between the last two reports."""
+    """Traffic of a bus between its last two reports."""
 
     def __init__(self) -> None:
         self.frames_per_second = 0.0
+        self.known = False
+        """True as soon as there are two reports to compare."""
         self._bits_per_second = 0.0
         self._base: tuple[float, Counts] | None = None
 
-    def take(self, counts: Counts, now_s: float) -> None:
-        """Take a report's totals; `now_s` is the monotonic clock."""
+    def update(self, counts: Counts, now_s: float) -> None:
+        """Add the totals of a report; `now_s` is the time on the monotonic clock."""
         if self._base is None:
             self._base = (now_s, counts)
             return
@@ -33,12 +35,13 @@ class Rate:
         frames = counts.received - before.received
         payload_bytes = counts.payload_bytes - before.payload_bytes
         self.frames_per_second = frames / passed_s
+        self.known = True
         self._bits_per_second = (frames * _OVERHEAD_BITS + 8 * payload_bytes) / passed_s
         self._base = (now_s, counts)
 
     def load(self, bitrate: int) -> float:
-        """Share of the bus's time that was in use, from 0 to 1.
+        """Return the share of the bus's time that was in use, from 0 to 1.
 
-        An estimate: it leaves out stuff bits, 29-bit ids and the higher rate of CAN FD's data phase.
+        This is an estimate: it ignores stuff bits, 29-bit ids and the higher rate of CAN FD's data phase.
         """
         return min(1.0, self._bits_per_second / bitrate)

@@ -1,1 +1,1 @@
-"""One bus: adapter in, TCP clients out. A process of its own, started by the supervisor or by hand."""
+"""Worker of a bus: reads the adapter, serves the TCP clients. A process of its own, started by the supervisor."""

@@ -1,6 +1,6 @@
-"""`python -m cancorderd.worker BUS --link N`: what the supervisor starts, one process per bus.
+"""`python -P -m cancorderd.worker BUS --channel N`: the process that the supervisor starts for each bus.
 
-By hand, `python -m cancorderd.worker BUS -c FILE` serves one bus of a configuration file.
+BUS only shows in `ps`. N is the inherited descriptor of the channel to the supervisor.
 """
 
 from __future__ import annotations
@@ -10,99 +10,111 @@ import os
 import signal
 import socket
 import sys
-from typing import Any
 
-from cancorderd.errors import WorkerExit
-from cancorderd.link import Link, LinkClosed, Received
-from cancorderd.report import Client, Counts, Settings, section_from_json
-from cancorderd.worker.outlet import Outlet, Supervised, Terminal
-from cancorderd.worker.run import Worker
+from cancorderd.config import settings_json
+from cancorderd.ipc.channel import Channel, ChannelBroken, ChannelClosed, ReceivedMessage
+from cancorderd.ipc.exit_statuses import WorkerExit
+from cancorderd.ipc.forks import end_forks
+from cancorderd.ipc.messages import (
+    BacklogShare,
+    ClientHandover,
+    FeedChange,
+    NewListeners,
+    WorkerEnd,
+    WorkerStart,
+)
+from cancorderd.standard_error import STANDARD_ERROR, print_without_waiting
+from cancorderd.worker.loop import WorkerLoop
+from cancorderd.worker.supervisor_channel import SupervisorChannel
 
-_USAGE = "usage: python -m cancorderd.worker BUS (--link DESCRIPTOR | -c FILE)"
+_USAGE = "usage: python -P -m cancorderd.worker BUS --channel DESCRIPTOR"
 
 
 def main(arguments: list[str]) -> int:
-    # SIGABRT comes before SIGKILL where a worker hangs: it leaves a trace of where.
-    faulthandler.enable()
+    # If a worker hangs, SIGABRT comes before SIGKILL and leaves a traceback.
+    print_without_waiting()
+    faulthandler.enable(STANDARD_ERROR)
     match arguments:
-        case [_bus, "--link", descriptor]:
-            return supervised(int(descriptor))
-        case [bus, "-c", path]:
-            return by_hand(path, bus)
+        case [_bus, "--channel", descriptor]:
+            return serve(int(descriptor))
     print(_USAGE, file=sys.stderr)
     return 2
 
 
-def supervised(descriptor: int) -> int:
-    """Serve what the link says; nothing to do where it closes before the first message."""
-    # A terminal sends these to the whole group; the supervisor decides what they mean.
+def serve(descriptor: int) -> int:
+    """Serve the bus that the supervisor's first messages describe; returns the exit status.
+
+    If the channel closes before these messages, there is nothing to do.
+    """
+    # A terminal sends these signals to the whole group; the supervisor decides what they mean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sock = socket.socket(fileno=descriptor)
-    link = Link(sock)
+    channel = Channel(sock)
+    os.register_at_fork(after_in_child=channel.close)
     try:
-        settings, *clients = _first_messages(sock, link)
-    except LinkClosed:
+        first, *others = _first_messages(sock, channel)
+    except ChannelBroken as error:
+        SupervisorChannel(channel).end(WorkerEnd(str(error)))
+        return WorkerExit.CAN_ERROR
+    except ChannelClosed:
         return WorkerExit.DONE
-    message = _expected_settings(settings)
-    listeners = [socket.socket(fileno=one) for one in settings.descriptors]
-    taken = [
-        (one.message, socket.socket(fileno=one.descriptors[0]), one.payload)
-        for one in clients
-        if isinstance(one.message, Client)
+    start = _expect_start(first)
+    settings = settings_json.from_json(start.settings)
+    feed = socket.socket(fileno=first.descriptors.pop()) if start.fed else None
+    recorders = socket.socket(fileno=first.descriptors.pop()) if settings.recorded else None
+    listeners = [
+        socket.socket(fileno=listener)
+        for received in (first, *others)
+        if isinstance(received.message, WorkerStart | NewListeners)
+        for listener in received.descriptors
     ]
-    worker = Worker(section_from_json(message.section), Supervised(link), message.remembered)
-    return worker.run(listeners, taken)
+    clients = [
+        (received.message, socket.socket(fileno=received.descriptors[0]), received.payload)
+        for received in others
+        if isinstance(received.message, ClientHandover)
+    ]
+    for received in others:
+        if isinstance(received.message, FeedChange):
+            feed = socket.socket(fileno=received.descriptors[0]) if received.descriptors else None
+    shares = [received.message.size for received in others if isinstance(received.message, BacklogShare)]
+    others.clear()  # the unsent bytes belong to `clients` alone
+    supervisor = SupervisorChannel(channel)
+    inode = os.fstat(descriptor).st_ino
+    loop = WorkerLoop(
+        settings,
+        supervisor,
+        start.earlier,
+        recorders,
+        feed,
+        backlog_share=[start.backlog_share, *shares][-1],
+        earlier_latency=start.earlier_latency,
+    )
+    os.register_at_fork(after_in_child=loop.release)
+    status = loop.run(listeners, clients)
+    if supervisor.gone:  # it would do this itself
+        end_forks(os.getpid(), inode)
+    return status
 
 
-def _first_messages(sock: socket.socket, link: Link) -> list[Received]:
-    """The settings and the clients that come with them, as many as the settings announce."""
-    received: list[Received] = []
-    while not received or len(received) <= _expected_settings(received[0]).clients:
+def _first_messages(sock: socket.socket, channel: Channel) -> list[ReceivedMessage]:
+    """Return the start message, the clients that it announces, and whatever has arrived with them."""
+    received: list[ReceivedMessage] = []
+    while not received or len(received) <= _expect_start(received[0]).clients:
         sock.setblocking(True)
-        received += link.receive()
+        received += channel.receive()
     sock.setblocking(False)
     return received
 
 
-def _expected_settings(first: Received) -> Settings:
-    if not isinstance(first.message, Settings):
+def _expect_start(first: ReceivedMessage) -> WorkerStart:
+    if not isinstance(first.message, WorkerStart):
         raise TypeError(f"the supervisor's first message is {first.message}")
     return first.message
-
-
-def by_hand(path: str, bus: str) -> int:
-    """Serve one bus of a configuration file until Ctrl+C."""
-    from cancorderd.config.load import ConfigurationError, load  # noqa: PLC0415 - not in a supervised worker
-
-    try:
-        sections: dict[str, Any] = {one.name: one for one in load(path).buses}
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if bus not in sections:
-        print(f"{path} has no bus {bus}; it has: {', '.join(sections)}", file=sys.stderr)
-        return 1
-    section = sections[bus]
-    listeners = [
-        socket.create_server(
-            (host, section.port or 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        )
-        for host in section.listen
-    ]
-    print(
-        f"{bus}: listening on",
-        ", ".join(f"port {one.getsockname()[1]}" for one in listeners),
-        file=sys.stderr,
-    )
-    outlet: Outlet = Terminal()
-    worker = Worker(section, outlet, Counts())
-    signal.signal(signal.SIGINT, lambda _number, _frame: worker.stop())
-    return worker.run(listeners, [])
 
 
 if __name__ == "__main__":
     status = main(sys.argv[1:])
     sys.stdout.flush()
-    # Not sys.exit: a driver's thread that hangs must not keep the process from ending.
+    # Not sys.exit: a driver's thread that hangs must not keep the process alive.
     os._exit(status)

@@ -24,7 +24,7 @@ struct frame {
     uint8_t data[LONGEST];
 };
 
-/* A connected socket, or -1 after a message. */
+/* Return a connected socket, or print a message and return -1. */
 static int connect_to(const char *host, const char *port) {
     struct addrinfo wanted = {.ai_socktype = SOCK_STREAM}, *found;
     const int unknown = getaddrinfo(host, port, &wanted, &found);
@@ -33,9 +33,9 @@ static int connect_to(const char *host, const char *port) {
         return -1;
     }
     int sock = -1;
-    for (struct addrinfo *one = found; one != NULL && sock < 0; one = one->ai_next) {
-        sock = socket(one->ai_family, one->ai_socktype, one->ai_protocol);
-        if (sock >= 0 && connect(sock, one->ai_addr, one->ai_addrlen) != 0) {
+    for (struct addrinfo *address = found; address != NULL && sock < 0; address = address->ai_next) {
+        sock = socket(address->ai_family, address->ai_socktype, address->ai_protocol);
+        if (sock >= 0 && connect(sock, address->ai_addr, address->ai_addrlen) != 0) {
             const int failure = errno;
             close(sock);
             errno = failure;
@@ -55,7 +55,7 @@ static uint64_t big_endian(const uint8_t *bytes, int size) {
     return value;
 }
 
-/* The next frame. 1: there is one; 0: the server ended the stream; -1: something went wrong, after a message. */
+/* Read the next frame. Returns 1, 0 at the end of the stream, or -1 after it has printed a message. */
 static int next_frame(FILE *stream, struct frame *frame) {
     uint8_t header[HEADER];
     const size_t got = fread(header, 1, HEADER, stream); /* waits for all bytes; fewer only at the end */
@@ -77,7 +77,7 @@ static int next_frame(FILE *stream, struct frame *frame) {
     return -1;
 }
 
-/* As candump writes it: ## and a digit (1: BRS, 2: ESI) stand for CAN FD. */
+/* Print a frame as candump does: ## and a digit (1: BRS, 2: ESI) stand for CAN FD. */
 static void print_frame(const struct frame *frame) {
     printf("(%" PRIu64 ".%06" PRIu64 ") ", frame->timestamp_us / 1000000, frame->timestamp_us % 1000000);
     printf(frame->flags & EXTENDED ? "%08" PRIX32 "#" : "%03" PRIX32 "#", frame->id);
@@ -93,12 +93,12 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: client HOST PORT [COUNT]\n");
         return 2;
     }
-    long left = argc == 4 ? atol(argv[3]) : -1; /* -1: without end */
+    long left = argc == 4 ? atol(argv[3]) : -1; /* -1: no limit */
     const int sock = connect_to(argv[1], argv[2]);
     FILE *stream = sock < 0 ? NULL : fdopen(sock, "rb");
     if (stream == NULL)
         return 1;
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* each line at once, into a pipe too */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* each line at once, even into a pipe */
     struct frame frame;
     int more = 1;
     while (left != 0 && (more = next_frame(stream, &frame)) > 0) {

@@ -10,7 +10,7 @@ const HEADER = 14; // bytes
 const LONGEST = 64;
 const [EXTENDED, FD] = [1, 2]; // bits of flags; BRS is 4, ESI is 8
 
-// Each frame, until the server ends the stream. Chunks come cut anywhere; what is not whole waits in `rest`.
+// Yields each frame until the server ends the stream. A chunk may end within a packet, whose bytes stay in `rest`.
 async function* frames(socket) {
   let rest = Buffer.alloc(0);
   for await (const chunk of socket) {
@@ -31,7 +31,7 @@ async function* frames(socket) {
   if (rest.length > 0) throw new Error("the stream ended within a packet");
 }
 
-// As candump writes it: ## and a digit (1: BRS, 2: ESI) stand for CAN FD.
+// Formats a frame as candump does: ## and a digit (1: BRS, 2: ESI) stand for CAN FD.
 function line({ timestampUs, id, flags, data }) {
   const time = `${timestampUs / 1000000n}.${String(timestampUs % 1000000n).padStart(6, "0")}`;
   const name = id.toString(16).toUpperCase().padStart(flags & EXTENDED ? 8 : 3, "0");
@@ -53,7 +53,7 @@ if (words.length !== 2 && words.length !== 3) {
   console.error("usage: node client.js HOST PORT [COUNT]");
   process.exit(2);
 }
-process.stdout.on("error", () => process.exit(0)); // nobody reads what is printed any more
+process.stdout.on("error", () => process.exit(0)); // nobody reads the output any more
 main(...words).catch((error) => {
   console.error(`${words[0]} port ${words[1]}: ${error.message || error.code}`);
   process.exitCode = 1;

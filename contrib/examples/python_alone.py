@@ -20,7 +20,7 @@ Frame = tuple[int, int, int, bytes]
 
 
 def frames(stream: BinaryIO) -> Iterator[Frame]:
-    """Time stamp, arbitration id, flags and data of each frame, until the server ends the stream."""
+    """Yield time stamp, arbitration id, flags and data of each frame until the server ends the stream."""
     while header := stream.read(HEADER.size):  # waits for all of its bytes; fewer only at the end
         if len(header) < HEADER.size:
             sys.exit("the stream ended within a packet")
@@ -34,7 +34,7 @@ def frames(stream: BinaryIO) -> Iterator[Frame]:
 
 
 def line(timestamp_us: int, arbitration_id: int, flags: int, data: bytes) -> str:
-    """As candump writes it: ## and a digit (1: BRS, 2: ESI) stand for CAN FD."""
+    """Format a frame as candump does: ## and a digit (1: BRS, 2: ESI) stand for CAN FD."""
     name = f"{arbitration_id:08X}" if flags & EXTENDED else f"{arbitration_id:03X}"
     mark = f"##{flags >> 2:X}" if flags & FD else "#"
     return f"({timestamp_us // 1_000_000}.{timestamp_us % 1_000_000:06}) {name}{mark}{data.hex().upper()}"
@@ -46,14 +46,14 @@ def main() -> None:
         sys.exit(2)
     host, port = sys.argv[1:3]
     count = int(sys.argv[3]) if sys.argv[3:] else None
-    for name in ("SIGINT", "SIGPIPE"):  # Ctrl+C, or nobody reads what is printed: end without a word
+    for name in ("SIGINT", "SIGPIPE"):  # Ctrl+C, or nobody reads the output: end without a message
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:
         connection = socket.create_connection((host, port), timeout=5)
     except OSError as error:
         sys.exit(f"{host} port {port}: {error.strerror or error}")
-    connection.settimeout(None)  # a bus may be silent for as long as it likes
+    connection.settimeout(None)  # a bus may be silent for any time
     try:
         for frame in islice(frames(connection.makefile("rb")), count):
             print(line(*frame), flush=True)

@@ -9,11 +9,11 @@ import sys
 from itertools import islice
 
 from cancorderd.client import Frame, WireError, connect
-from cancorderd.frame import EXTENDED, FD
+from cancorderd.protocol.frame import EXTENDED, FD
 
 
 def line(frame: Frame) -> str:
-    """As candump writes it: ## and a digit (1: BRS, 2: ESI) stand for CAN FD."""
+    """Format a frame as candump does: ## and a digit (1: BRS, 2: ESI) stand for CAN FD."""
     seconds, microseconds = divmod(frame.timestamp_us, 1_000_000)
     name = f"{frame.arbitration_id:08X}" if frame.flags & EXTENDED else f"{frame.arbitration_id:03X}"
     mark = f"##{frame.flags >> 2:X}" if frame.flags & FD else "#"
@@ -26,7 +26,7 @@ def main() -> None:
         sys.exit(2)
     host, port = sys.argv[1], int(sys.argv[2])
     count = int(sys.argv[3]) if sys.argv[3:] else None
-    for name in ("SIGINT", "SIGPIPE"):  # Ctrl+C, or nobody reads what is printed: end without a word
+    for name in ("SIGINT", "SIGPIPE"):  # Ctrl+C, or nobody reads the output: end without a message
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:

@@ -5,15 +5,15 @@
 --   Windows       %APPDATA%\Wireshark\plugins\
 -- or try it without: tshark -X lua_script:ecuconnect.lua -i lo -f 'tcp portrange 42420-42519'
 --
--- Each frame goes on to Wireshark's CAN dissectors, so that what works on a SocketCAN capture works here:
+-- Each frame is passed on to Wireshark's CAN dissectors, so everything for SocketCAN captures works here, too:
 -- can.id filters, ISO 15765 with UDS and OBD-II, J1939, CANopen:
 --   Analyze > Decode As > "CAN next level dissector", and "ISO15765 next level dissector"; or
 --   tshark -d can.subdissector,iso15765 -d iso15765.subdissector,uds
--- README.md beside this file tells more.
+-- See README.md in this folder for more.
 --
 -- A stream is packets back to back, from server to client only, big-endian: time stamp (8 bytes, microseconds
 -- since the Unix epoch), arbitration id (4, no flag bits), flags (1), length in bytes (1), payload (0 to 64).
--- Streams are known by their port (preference "TCP ports", 42420 to 42519), by Decode As, or by their look.
+-- Streams are recognized by their port (preference "TCP ports", 42420 to 42519), by Decode As, or by their content.
 --
 -- Tested with Wireshark 4.0 (Lua 5.2) and 4.4 (Lua 5.4).
 
@@ -30,9 +30,9 @@ end
 -- The upper 32 bits of time stamps from the year 2000 on, and of those from 2100 on.
 local YEAR_2000 = math.floor(946684800e6 / 2 ^ 32)
 local YEAR_2100 = math.floor(4102444800e6 / 2 ^ 32)
--- How such time stamps begin, and how those begin of clocks that were not set.
+-- Patterns of the first bytes: time stamps of this century, and time stamps of clocks that were not set, too.
 local THIS_CENTURY, SINCE_1970 = "^\0[\3-\14]", "^\0[\0-\14]"
--- So many packets in a row are no accident, whatever follows them.
+-- This many packets in a row are no coincidence, whatever follows them.
 local ENOUGH = 3
 
 local f = {
@@ -46,23 +46,23 @@ local f = {
     reserved = ProtoField.uint8("ecuconnect.flags.reserved", "Reserved", base.HEX, nil, 0xF0),
     length = ProtoField.uint8("ecuconnect.length", "Length", base.DEC, nil, nil, "Bytes of payload"),
     data = ProtoField.bytes("ecuconnect.data", "Data"),
-    foreign = ProtoField.bytes("ecuconnect.foreign", "Bytes that are no packet"),
+    foreign = ProtoField.bytes("ecuconnect.foreign", "Bytes outside of packets"),
 }
 ecuconnect.fields = f
 
 local e = {
     malformed = ProtoExpert.new("ecuconnect.malformed", "Malformed packet", expert.group.MALFORMED, expert.severity.ERROR),
-    foreign = ProtoExpert.new("ecuconnect.foreign.bytes", "Bytes that are no packet", expert.group.MALFORMED, expert.severity.WARN),
+    foreign = ProtoExpert.new("ecuconnect.foreign.bytes", "Bytes outside of packets", expert.group.MALFORMED, expert.severity.WARN),
     cut = ProtoExpert.new("ecuconnect.cut", "The rest of this packet was not captured", expert.group.UNDECODED, expert.severity.NOTE),
     clock = ProtoExpert.new("ecuconnect.clock", "The clock was not set: a time before 2000", expert.group.PROTOCOL, expert.severity.NOTE),
-    kept = ProtoExpert.new("ecuconnect.kept", "Not handed to the CAN dissectors", expert.group.UNDECODED, expert.severity.NOTE),
+    kept = ProtoExpert.new("ecuconnect.kept", "Not passed to the CAN dissectors", expert.group.UNDECODED, expert.severity.NOTE),
     undissected = ProtoExpert.new("ecuconnect.undissected", "A CAN dissector gave up", expert.group.UNDECODED, expert.severity.WARN),
 }
 ecuconnect.experts = { e.malformed, e.foreign, e.cut, e.clock, e.kept, e.undissected }
 
-ecuconnect.prefs.ports = Pref.range("TCP ports", "42420-42519", "Ports that are taken for ECUconnect Logger streams", 65535)
+ecuconnect.prefs.ports = Pref.range("TCP ports", "42420-42519", "Ports of ECUconnect Logger streams", 65535)
 
--- Reading: `raw` is a Lua string of bytes, `at` counts from 0.
+-- Decoding. `raw` is a Lua string of bytes; `at`, an offset in it, counts from 0.
 
 local function number(raw, at, size)
     local value = 0
@@ -76,7 +76,7 @@ local function has(flags, flag)
     return flags % (2 * flag) >= flag
 end
 
--- A packet's header as a table; the time stamp in its two halves, since Lua 5.2 has no 64-bit integers.
+-- Return a packet's header as a table, the time stamp in two halves because Lua 5.2 has no 64-bit integers.
 local function header(raw, at)
     return {
         high = number(raw, at, 4),
@@ -91,7 +91,7 @@ local function of_this_century(packet)
     return packet.high >= YEAR_2000 and packet.high < YEAR_2100
 end
 
--- What keeps a header from being a packet's, by the rules of cancorderd/wire.py; nil where nothing does.
+-- Return the rule of cancorderd/protocol/packets.py that a header breaks, or nil if it is valid.
 local function mistake(packet)
     local fd, extended = has(packet.flags, FD), has(packet.flags, EXTENDED)
     if packet.flags > 0x0F then
@@ -107,25 +107,25 @@ local function mistake(packet)
     end
 end
 
--- The size of the packet at `at`, or nil and what keeps it from being one. Of a header that is not whole, only
--- how it begins can be told, and its size is HEADER. `since_1970` takes clocks that were not set, too.
+-- Return the size of the packet at `at`, or nil and the reason why there is none. If the header is incomplete, only
+-- its first bytes are checked, and the size is HEADER. `since_1970` also accepts clocks that were not set.
 local function packet_size(raw, at, since_1970)
     local begins = since_1970 and SINCE_1970 or THIS_CENTURY
     if not raw:find(begins, at + 1) and raw:sub(at + 1) ~= "\0" then
-        return nil, "its time stamp is none"
+        return nil, "the time stamp is invalid"
     elseif #raw - at < HEADER then
         return HEADER
     end
     local packet = header(raw, at)
     if not of_this_century(packet) and not (since_1970 and packet.high < YEAR_2000 and packet.high + packet.low > 0) then
-        return nil, "its time stamp is none"
+        return nil, "the time stamp is invalid"
     elseif mistake(packet) then
         return nil, mistake(packet)
     end
     return HEADER + packet.length
 end
 
--- How many whole packets stand in a row from `at` on, up to ENOUGH; nil if anything else follows them before.
+-- Return the number of complete packets in a row from `at` on, up to ENOUGH, or nil if other bytes follow earlier.
 local function in_a_row(raw, at, since_1970)
     local whole = 0
     while at < #raw and whole < ENOUGH do
@@ -140,7 +140,7 @@ local function in_a_row(raw, at, since_1970)
     return whole
 end
 
--- Where packets begin from `at` on: where at least `least` whole ones stand in a row; nil where none do.
+-- Return the first offset from `at` on at which `least` complete packets in a row begin, or nil.
 local function find_packets(raw, at, least)
     for start = at, #raw - HEADER do
         if (in_a_row(raw, start) or 0) >= least then
@@ -149,7 +149,7 @@ local function find_packets(raw, at, least)
     end
 end
 
--- Where packets begin in the first bytes of a stream at one of our ports. A capture may begin inside of a packet.
+-- Return the offset of the first packet in a stream at one of our ports. A capture may begin within a packet.
 local function first_packet(raw)
     if in_a_row(raw, 0) or (in_a_row(raw, 0, true) or 0) > 0 then
         return 0
@@ -157,12 +157,12 @@ local function first_packet(raw)
     return find_packets(raw, 1, 1)
 end
 
--- Whether a stream at any port looks like ours. From within a packet on it takes more to be sure.
+-- Return whether a stream at any port looks like ours. If it begins within a packet, more packets are required.
 local function looks_like_ours(raw)
     return (in_a_row(raw, 0) or 0) > 0 or find_packets(raw:sub(1, HEADER + 64 + ENOUGH * (HEADER + 64)), 1, ENOUGH) ~= nil
 end
 
--- The size of a packet that breaks a rule, but has a good time stamp and good packets behind it; nil where it has not.
+-- Return the size of a packet that breaks a rule, if its time stamp and the packets after it are valid; else nil.
 local function broken_size(raw, at)
     local packet = #raw - at >= HEADER and header(raw, at)
     local size = packet and HEADER + packet.length
@@ -171,14 +171,14 @@ local function broken_size(raw, at)
     end
 end
 
--- What the bytes of a known stream are: a list of {at, size, wrong, foreign}, and where a packet begins that is not
--- whole, with its size. `wrong` says what is wrong with a packet, `foreign` why these bytes are none.
+-- Split a known stream: return a list of {at, size, wrong, foreign}, then offset and size of an incomplete packet at
+-- the end. `wrong` is the rule that a packet breaks, `foreign` the reason why the bytes are no packet.
 local function split(raw)
     local pieces, at = {}, 0
     while at < #raw do
         local size, wrong = packet_size(raw, at, true)
         if at == 0 and size and not packet_size(raw, 0) and not in_a_row(raw, 0, true) then
-            size, wrong = nil, "the capture lacks what came before them"
+            size, wrong = nil, "the capture begins within a packet"
         end
         if size and at + size > #raw then
             return pieces, at, size
@@ -198,9 +198,9 @@ local function split(raw)
     return pieces
 end
 
--- Showing.
+-- Display.
 
--- A frame as candump writes it: 7E8#0210, with CAN FD's flags as SocketCAN has them 7E8##10210.
+-- Return a frame in candump's notation: 7E8#0210, or 7E8##10210 with the CAN FD flags of SocketCAN.
 local function frame_text(packet, payload)
     local id = string.format(has(packet.flags, EXTENDED) and "%08X" or "%03X", packet.id)
     local data = payload:gsub(".", function(byte)
@@ -237,18 +237,18 @@ local function add_packet(tvb, tree, piece, packet, text)
 end
 
 local function add_foreign(tvb, tree, piece)
-    local item = tree:add(ecuconnect, tvb(piece.at, piece.size), "ECUconnect Logger Protocol, bytes that are no packet")
+    local item = tree:add(ecuconnect, tvb(piece.at, piece.size), "ECUconnect Logger Protocol, bytes outside of packets")
     item:add(f.foreign, tvb(piece.at, piece.size))
-    item:add_proto_expert_info(e.foreign, string.format("%d bytes that are no packet: %s", piece.size, piece.foreign))
+    item:add_proto_expert_info(e.foreign, string.format("%d bytes outside of packets: %s", piece.size, piece.foreign))
 end
 
--- A column's text, as far as there are columns: tshark makes none where nobody asks for them.
+-- Return a column's text, or an empty string: tshark has no columns if its output needs none.
 local function column_text(column)
     local there, text = pcall(tostring, column)
     return there and text or ""
 end
 
--- CAN's dissectors take frames as SocketCAN captures have them (LINKTYPE_CAN_SOCKETCAN, struct canfd_frame):
+-- Wireshark's CAN dissectors expect frames as in SocketCAN captures (LINKTYPE_CAN_SOCKETCAN, struct canfd_frame):
 -- id and flag bits in network order, length, FD flags, two reserved bytes, payload.
 local socketcan = DissectorTable.get("wtap_encap"):get_dissector(wtap_encaps and wtap_encaps.SOCKETCAN or 125)
 
@@ -263,18 +263,18 @@ local function socketcan_frame(packet, payload)
     return id .. string.char(packet.length, flags, 0, 0) .. payload
 end
 
--- Adds to the Info column; what is there stays, whatever dissectors write.
+-- Append to the Info column, and keep dissectors from changing its text.
 local function add_info(pinfo, text)
     local info = pinfo.cols.info
     info:append((#column_text(info) > 0 and ", " or "") .. text)
     info:fence()
 end
 
--- How the Info column begins where CAN's dissector has the last word.
+-- Start of the Info column if no protocol above CAN has written to it.
 local CANS_OWN = "^[Ext. ]*ID: %d+ %(0x%x+%)"
 
--- Calls CAN's dissectors with a frame. The Info column gets `text`, and what protocols above CAN say.
-local function hand_over(frame, pinfo, tree, item, text)
+-- Pass a frame to the CAN dissectors. `text`, and the text of protocols above CAN, are appended to the Info column.
+local function pass_on(frame, pinfo, tree, item, text)
     local info, protocol = pinfo.cols.info, pinfo.cols.protocol
     local before, ours = column_text(info), column_text(protocol)
     local done, problem = pcall(socketcan.call, socketcan, frame, pinfo, tree)
@@ -282,7 +282,7 @@ local function hand_over(frame, pinfo, tree, item, text)
         item:add_proto_expert_info(e.undissected, "A CAN dissector gave up: " .. tostring(problem):gsub("^Dissector_call: ", ""))
     end
     local above, named = column_text(info):sub(#before + 1), column_text(protocol)
-    info:clear() -- up to the fence
+    info:clear() -- only the text after the fence
     if named == "CAN" or named == "CANFD" or above:find(CANS_OWN) then
         pinfo.cols.protocol = ours
     else
@@ -291,8 +291,8 @@ local function hand_over(frame, pinfo, tree, item, text)
     add_info(pinfo, text)
 end
 
--- So many frames of one captured packet may go on. Wireshark takes a packet with more layers than this preference
--- allows, 500, for a mistake in a dissector and shows nothing of what follows; a frame makes up to four.
+-- Return how many frames of a captured packet can be passed on. If a packet has more layers than the preference allows
+-- (500), Wireshark assumes a mistake in a dissector and shows nothing after them; a frame adds up to four.
 local function most_frames()
     local known, layers = pcall(get_preference, "gui.max_tree_depth")
     return math.floor(((known and tonumber(layers) or 500) - 20) / 4)
@@ -308,7 +308,7 @@ local function show(tvb, raw, pinfo, tree, pieces)
         piece.frame = not (piece.foreign or piece.wrong) and socketcan_frame(piece.packet, piece.payload) or ""
         table.insert(frames, piece.frame)
     end
-    -- One buffer for all of them: each is a tab of its own in Wireshark.
+    -- One buffer for all frames, because Wireshark shows each buffer in a tab of its own.
     local all, at = table.concat(frames), 0
     local buffer = #all > 0 and ByteArray.new(all, true):tvb("CAN frames")
     for _, piece in ipairs(pieces) do
@@ -322,18 +322,18 @@ local function show(tvb, raw, pinfo, tree, pieces)
                 add_info(pinfo, text .. " [Malformed]")
             elseif left < 0 then
                 add_info(pinfo, text)
-                item:add_proto_expert_info(e.kept, "Not handed to the CAN dissectors: raise the preference gui.max_tree_depth")
+                item:add_proto_expert_info(e.kept, "Not passed to the CAN dissectors: raise the preference gui.max_tree_depth")
             else
-                hand_over(buffer:range(at, #piece.frame):tvb(), pinfo, tree, item, text)
+                pass_on(buffer:range(at, #piece.frame):tvb(), pinfo, tree, item, text)
             end
         end
         at = at + #piece.frame
     end
 end
 
--- Dissecting.
+-- Dissection.
 
--- Streams that have shown packets, one direction each: the number of the captured packet from which on.
+-- Known streams, by direction: the number of the first captured packet with frames.
 local known = {}
 local tcp_stream = Field.new("tcp.stream")
 
@@ -348,17 +348,17 @@ local function dissect(tvb, pinfo, tree)
     if not known[direction] or pinfo.number < known[direction] then
         local first = first_packet(raw)
         if not first then
-            return 0 -- not ours: other dissectors may try
+            return 0 -- not our protocol: other dissectors may try
         elseif (in_a_row(raw, first, true) or 0) > 0 then
             known[direction] = pinfo.number
         end
     end
 
     local pieces, rest_at, rest_size = split(raw)
-    -- First of all: where a dissector above breaks off, can_desegment is not what it was.
+    -- Do this first: if a dissector above breaks off, it leaves another value in can_desegment.
     if rest_at and pinfo.can_desegment > 0 and tvb:len() == tvb:reported_len() then
         pinfo.desegment_offset = rest_at
-        -- Where the header is not whole, nobody knows how much is missing.
+        -- If the header is incomplete, the number of missing bytes is unknown.
         pinfo.desegment_len = #raw - rest_at < HEADER and DESEGMENT_ONE_MORE_SEGMENT or rest_at + rest_size - #raw
         rest_at = nil
     end
@@ -377,7 +377,7 @@ local function heuristic(tvb, pinfo, tree)
     if not looks_like_ours(tvb:raw()) then
         return false
     end
-    pinfo.conversation = ecuconnect -- from now on; the next segment may begin inside of a packet
+    pinfo.conversation = ecuconnect -- permanently, because the next segment may begin within a packet
     return dissect(tvb, pinfo, tree) > 0
 end
 
@@ -387,7 +387,7 @@ ecuconnect:register_heuristic("tcp", heuristic)
 local tcp_ports = DissectorTable.get("tcp.port")
 local bound = ""
 
-local function take_ports()
+local function apply_ports()
     if ecuconnect.prefs.ports == bound then
         return
     elseif bound ~= "" then
@@ -399,6 +399,6 @@ local function take_ports()
     end
 end
 
-ecuconnect.prefs_changed = take_ports
+ecuconnect.prefs_changed = apply_ports
 tcp_ports:add_for_decode_as(ecuconnect)
-take_ports()
+apply_ports()

@@ -1,7 +1,7 @@
-"""Where each Python package that cancorderd needs comes from: from Debian, or brought along.
+"""Origin of each Python package that cancorderd needs: Debian, or bundled with the Debian package.
 
-`dependencies.toml` says it; here it is held against what pyproject.toml and the packages brought along
-ask for, so that neither can go past the other.
+The origins are listed in `dependencies.toml`. They are compared here with the requirements of pyproject.toml and of
+the bundled packages.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-HERE_EXTRAS = ("systemd",)
-"""Extras of pyproject.toml that the package takes in."""
+PACKAGED_EXTRAS = ("nats", "systemd")
+"""Extras of pyproject.toml that the Debian package includes."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _ELSEWHERE = re.compile(r"extra\s*==|[Ww]in|[Dd]arwin|python_version\s*<")
-"""Markers of requirements that do not hold on Debian 12."""
+"""Markers of requirements that do not apply to Debian 12."""
 
 
-class MissingSource(Exception):
-    """Something is needed, and nothing says where it comes from; `str()` says what to write where."""
+class UnknownOrigin(Exception):
+    """A requirement has no origin. The message names the entry to add."""
 
 
 class Dependencies:
-    """The two tables of dependencies.toml, by the packages' normalized names."""
+    """The two tables of dependencies.toml, by normalized package names."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -37,40 +37,44 @@ class Dependencies:
         self.private: dict[str, str] = tables["private"]
 
     def check(self, requirements: Iterable[str], who: str) -> None:
-        """Raises MissingSource where a requirement of `who` has no source."""
+        """Raise UnknownOrigin if a requirement of `who` has no origin."""
         for requirement in requirements:
             _, _, marker = requirement.partition(";")
             name = normalized(requirement)
             if not _ELSEWHERE.search(marker) and name not in self.debian and name not in self.private:
-                raise MissingSource(
-                    f"{who} needs {requirement}: write into packaging/debian/dependencies.toml which "
-                    "package of Debian 12 it is, or that it is brought along."
+                raise UnknownOrigin(
+                    f"{who} needs {requirement}: add its package of Debian 12, or a reason to bundle it, to "
+                    "packaging/debian/dependencies.toml."
                 )
 
     def check_project(self) -> None:
         with (self._root / "pyproject.toml").open("rb") as file:
             project = tomllib.load(file)["project"]
-        extras = (each for name in HERE_EXTRAS for each in project["optional-dependencies"][name])
+        extras = (
+            requirement
+            for extra in PACKAGED_EXTRAS
+            for requirement in project["optional-dependencies"][extra]
+        )
         self.check([*project["dependencies"], *extras], "pyproject.toml")
 
     def check_installed(self, folder: Path) -> None:
-        """That what was brought along into `folder` finds what it needs."""
-        for place in sorted(folder.glob("*.dist-info")):
-            found = Distribution.at(place)
-            self.check(found.requires or (), found.metadata["Name"])
+        """Check the requirements of the packages bundled in `folder`."""
+        for metadata in sorted(folder.glob("*.dist-info")):
+            distribution = Distribution.at(metadata)
+            self.check(distribution.requires or (), distribution.metadata["Name"])
 
     def pins(self) -> list[str]:
-        """What is brought along, as pip takes it. Raises MissingSource where a version is not fixed."""
+        """Return the bundled packages as arguments for pip. Raises UnknownOrigin if one has no fixed version."""
         lines = (self._root / "tests/requirements.txt").read_text().split()
         fixed = {normalized(line): line for line in lines}
         for name in self.private:
             if name not in fixed:
-                raise MissingSource(f"tests/requirements.txt has no version of {name}: add {name}==VERSION.")
+                raise UnknownOrigin(f"tests/requirements.txt has no version of {name}: add {name}==VERSION.")
         return [fixed[name] for name in self.private]
 
 
 def normalized(requirement: str) -> str:
-    """The name in a requirement, as the package index compares it (PEP 503)."""
+    """Return the name in a requirement, normalized as on the package index (PEP 503)."""
     match = _NAME.match(requirement)
     if match is None:
         raise ValueError(f"{requirement!r} begins with no name")

@@ -1,4 +1,4 @@
-"""The texts of the Debian package that are put together: control, changelog and copyright. Pure."""
+"""Generated texts of the Debian package: control, changelog, copyright and entry points. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OWN_DEPENDS = (
     "libgcc-s1",
     "init-system-helpers (>= 1.54)",
     "python3 (>= 3.11)",
-    "python3 (<< 3.12)",  # the modules brought along are compiled for 3.11
+    "python3 (<< 3.12)",  # the bundled modules are compiled for 3.11
     "systemd | systemd-standalone-sysusers | systemd-sysusers",
 )
 _DESCRIPTION = """\
@@ -37,8 +37,11 @@ _COMMON_LICENSES = {
     "LGPL-2.1-or-later": "LGPL-2.1",
     "GPL-2.0-or-later OR Apache-2.0": "Apache-2.0",
     "Apache-2.0 OR BSD-2-Clause": "Apache-2.0",
+    "Apache-2.0": "Apache-2.0",
+    "Apache 2 License": "Apache-2.0",
+    "MPL-2.0": "MPL-2.0",
 }
-"""Where Debian keeps the text of a license: its name in /usr/share/common-licenses."""
+"""Debian's copy of a license's text: its file name in /usr/share/common-licenses."""
 
 
 def control(version: str, arch: str, maintainer: str, size_kib: int, debian: Iterable[str]) -> str:
@@ -52,7 +55,7 @@ def control(version: str, arch: str, maintainer: str, size_kib: int, debian: Ite
 
 
 def changelog(markdown: str, version: str, maintainer: str, epoch: int) -> str:
-    """CHANGELOG.md as Debian writes it; the newest entry gets the version that is being packaged."""
+    """Return CHANGELOG.md in Debian's format. The newest entry gets the version of the package."""
     entries = []
     for number, section in enumerate(re.split(r"^## ", markdown, flags=re.MULTILINE)[1:]):
         title, _, body = section.partition("\n")
@@ -68,40 +71,40 @@ def changelog(markdown: str, version: str, maintainer: str, epoch: int) -> str:
     return "\n".join(entries)
 
 
-def copyright_file(own_license: str, brought: Path) -> str:
-    """Our license, then that of each package brought along and where its text is."""
+def copyright_file(own_license: str, private: Path) -> str:
+    """Return our license, then the license of each package bundled in `private` and the location of its text."""
     parts = ["cancorderd\n==========\n", own_license]
-    for place in sorted(brought.glob("*.dist-info")):
-        metadata = Distribution.at(place).metadata
+    for dist_info in sorted(private.glob("*.dist-info")):
+        metadata = Distribution.at(dist_info).metadata
         title = f"{metadata['Name']} {metadata['Version']}, in /usr/lib/cancorderd"
         license_name = next(
             (metadata[key] for key in ("License-Expression", "License") if key in metadata), ""
         )
         lines = [f"\n{title}\n{'=' * len(title)}\n", f"License: {license_name}"]
-        # Debian wants these referred to; all others stand in full.
+        # Debian requires a reference to its copy; the texts of other licenses are included.
         if common := _COMMON_LICENSES.get(license_name):
             lines.append(f"The text of the license is in /usr/share/common-licenses/{common}.")
-        files = sorted(each for each in place.rglob("*") if re.match(r"LICEN[CS]E|COPYING", each.name))
-        lines += [f"Text: /usr/lib/cancorderd/{each.relative_to(brought)}" for each in files]
+        files = sorted(file for file in dist_info.rglob("*") if re.match(r"LICEN[CS]E|COPYING", file.name))
+        lines += [f"Text: /usr/lib/cancorderd/{file.relative_to(private)}" for file in files]
         if home := _home(metadata):
             lines.append(f"Source: {home}")
         if not common:
-            lines += ["", *(each.read_text().strip() for each in files)]
+            lines += ["", *(file.read_text().strip() for file in files)]
         parts.append("\n".join(lines) + "\n")
     return "".join(parts)
 
 
 def _home(metadata: PackageMetadata) -> str | None:
-    """Where the source of a package is."""
+    """Return the URL of a package's source, if known."""
     for entry in metadata.get_all("Project-URL") or []:
         label, _, url = entry.partition(", ")
         if label.lower() in ("source", "source code", "homepage", "repository"):
             return str(url)
-    return metadata["Home-page"] if "Home-page" in metadata else None  # noqa: SIM401 - it has no get()
+    return metadata["Home-page"] if "Home-page" in metadata else None  # noqa: SIM401 - PackageMetadata has no get()
 
 
 def entry_points(groups: dict[str, dict[str, str]]) -> str:
-    """What pyproject.toml says in `entry-points`, as importlib.metadata reads it."""
+    """Return `entry-points` of pyproject.toml in the format that importlib.metadata reads."""
     lines = []
     for group, entries in groups.items():
         lines += [f"[{group}]", *(f"{name} = {target}" for name, target in entries.items()), ""]

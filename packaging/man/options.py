@@ -1,4 +1,4 @@
-"""The options and commands of a program, from its argparse parser: for its man page and its completion."""
+"""Options and commands of a program, from its argparse parser, as sections of its man page."""
 
 from __future__ import annotations
 
@@ -17,36 +17,45 @@ class Command(NamedTuple):
 
 
 def options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """Those that its help tells of."""
+    """Return the options that the program's help shows."""
     return [
         action
-        for action in parser._actions  # noqa: SLF001 - there is no other way
+        for action in parser._actions  # noqa: SLF001 - argparse has no public way
         if action.option_strings and action.help != argparse.SUPPRESS
     ]
 
 
 def arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """What has no dash."""
-    return [action for action in parser._actions if not action.option_strings and not _commands(action)]  # noqa: SLF001
+    """Return the positional arguments."""
+    return [
+        action
+        for action in parser._actions  # noqa: SLF001
+        if not action.option_strings and not _parsers(action)
+    ]
 
 
 def commands(parser: argparse.ArgumentParser) -> list[Command]:
-    found = []
+    """Return the commands of a program; one that has commands of its own is represented by these."""
+    found: list[Command] = []
     for action in parser._actions:  # noqa: SLF001
-        if choices := _commands(action):
-            helps = {each.dest: each.help or "" for each in getattr(action, "_choices_actions", ())}
-            found += [Command(name, helps.get(name, ""), one) for name, one in choices.items()]
+        if parsers := _parsers(action):
+            helps = {choice.dest: choice.help or "" for choice in getattr(action, "_choices_actions", ())}
+            for name, command in parsers.items():
+                inner = commands(command)
+                found += [each._replace(name=f"{name} {each.name}") for each in inner]
+                if not inner:
+                    found.append(Command(name, helps.get(name, ""), command))
     return found
 
 
-def _commands(action: argparse.Action) -> dict[str, argparse.ArgumentParser]:
-    """The parsers of the commands, where the action stands for them."""
+def _parsers(action: argparse.Action) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of the commands, if the action stands for these."""
     choices = action.choices if action.nargs == argparse.PARSER else None
     return dict(choices) if isinstance(choices, dict) else {}
 
 
-def words(action: argparse.Action) -> str:
-    """What the action takes, as a person writes it: NAME, [NAME...] and so on."""
+def value_words(action: argparse.Action) -> str:
+    """Return the value of the action as a synopsis has it: NAME, [NAME...] and so on."""
     if action.nargs == 0:
         return ""
     name = str(action.metavar or action.dest.upper())
@@ -54,18 +63,18 @@ def words(action: argparse.Action) -> str:
 
 
 def synopsis(parser: argparse.ArgumentParser) -> str:
-    """The line after the program's name: options in brackets, then arguments."""
+    """Return the line after the program's name: options in brackets, then arguments."""
     parts = []
     for action in options(parser):
         if "--help" not in action.option_strings:
-            value = f" {roff.italic(words(action))}" if action.nargs != 0 else ""
+            value = f" {roff.italic(value_words(action))}" if action.nargs != 0 else ""
             parts.append(f"[{roff.bold(action.option_strings[0])}{value}]")
-    parts += [roff.italic(words(action)) for action in arguments(parser)]
+    parts += [roff.italic(value_words(action)) for action in arguments(parser)]
     return " ".join(parts)
 
 
 def synopsis_lines(parser: argparse.ArgumentParser) -> str:
-    """The same in short lines of source, where many options stand in running text."""
+    """Return the synopsis with an option on each line of the source, for programs with many options."""
     return synopsis(parser).replace(" [", "\n[")
 
 
@@ -74,7 +83,7 @@ def option_entries(parser: argparse.ArgumentParser) -> str:
 
 
 def command_entries(parser: argparse.ArgumentParser) -> str:
-    """Each command with its own options below it."""
+    """Return an entry for each command, with its own options below it."""
     lines = []
     for command in commands(parser):
         tag = f"{roff.bold(command.name)} {synopsis(command.parser)}".strip()
@@ -86,7 +95,7 @@ def command_entries(parser: argparse.ArgumentParser) -> str:
 
 
 def _entry(action: argparse.Action) -> str:
-    value = f" {roff.italic(words(action))}" if action.nargs != 0 else ""
-    tag = ", ".join(roff.bold(each) for each in action.option_strings) + value
+    value = f" {roff.italic(value_words(action))}" if action.nargs != 0 else ""
+    tag = ", ".join(roff.bold(option) for option in action.option_strings) + value
     text = (action.help or "") % {**vars(action), "prog": "%(prog)s"}
     return roff.entry(tag, [roff.prose(f"{text[:1].upper()}{text[1:]}.")])

@@ -1,4 +1,4 @@
-"""Text as man pages are written: roff with the man(7) macros. Pure."""
+"""Text for man pages: roff with the man(7) macros. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WIDTH = 78
 
 
 def escaped(text: str) -> str:
-    """`text` as it is meant: no escapes, typewriter quotes, and hyphens that can be copied."""
+    """Return `text` so that roff prints it literally, with typewriter quotes, and hyphens that can be copied."""
     return (
         text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace('"', "\\(dq")
         .replace("…", "...").replace("^", "\\(ha").replace("~", "\\(ti").replace("`", "\\(ga")
@@ -28,12 +28,12 @@ def italic(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """A paragraph in lines of source; none of them can be taken for a macro."""
+    """Return a paragraph in lines of source, none of which roff takes for a macro."""
     lines = textwrap.wrap(escaped(text), _WIDTH, break_long_words=False, break_on_hyphens=False)
     return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in lines)
 
 
 def entry(tag: str, paragraphs: Iterable[str]) -> str:
-    """A tag and what hangs from it; `paragraphs` are roff already."""
-    first, *rest = [each for each in paragraphs if each]
-    return "\n".join([".TP", tag, first, *(f".IP\n{each}" for each in rest)])
+    """Return a tag and its paragraphs, which are roff already."""
+    first, *rest = [paragraph for paragraph in paragraphs if paragraph]
+    return "\n".join([".TP", tag, first, *(f".IP\n{paragraph}" for paragraph in rest)])

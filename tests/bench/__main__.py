@@ -1,162 +1,121 @@
-"""Measures both gateways in one run and prints the ratios. Start it by tests/bench/run."""
+"""Measure our daemon beside other gateways in one run. Started by tests/bench/run: `run [NAME…] [--json FILE] [--write]`."""
 
 from __future__ import annotations
 
+import argparse
 import json
-import statistics
+import os
+import platform
 import subprocess
 import sys
-import tempfile
 import time
-from datetime import datetime
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import psutil
+from tests.bench import page, plot
+from tests.bench.committed_run import PAGE, PICTURES, README, RUN
+from tests.bench.curves import CURVES
+from tests.bench.rows import ROWS
+from tests.support.harness import ROOT
 
-from tests.bench.gateways import GATEWAYS, pss_mib
-from tests.harness import Client, Daemon, poll
-
-FULL_BUS = 9009
-"""Frames per second of 8 bytes on a full 1 Mbit/s bus."""
-
-
-def start(module: str, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout
-    return process.stdout.readline().strip()
+_SECONDS = 4.0
+_OMITTED = {
+    "mcandump, candump and socketcand": "they read SocketCAN only, and this benchmark brings its adapters along as "
+    "pseudo-terminals. The lab (`tests/lab/run`) has vcan.",
+    "python-can's can_logger": "it writes files and serves nobody. The row of gs_usb has python-can's own reader.",
+    "TouCAN's own delay": "its driver is a library of the vendor. The row of TouCAN has an emulated one, which costs next to nothing.",
+}
 
 
-def go(process: subprocess.Popen[str]) -> None:
-    assert process.stdin
-    process.stdin.write("go\n")
-    process.stdin.flush()
-
-
-def measure(name: str, rate: float, seconds: float, viewers: int) -> dict[str, Any]:
-    """One gateway, one adapter that sends at `rate` (0: as fast as it is read), some clients."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        link = folder / "tty"
-        adapter = start("generator", link, rate, seconds)
-        poll(link.is_symlink)
-        with GATEWAYS[name](link, folder) as gateway:
-            assert line(adapter) == "open"
-            clients = [start("viewer", gateway.port) for _ in range(viewers)]
-            for one in clients:
-                assert line(one) == "connected"
-            process = psutil.Process(gateway.pid)
-            before, began = process.cpu_times(), time.monotonic()
-            go(adapter)
-            sent = int(line(adapter))
-            after, passed = process.cpu_times(), time.monotonic() - began
-            found = [json.loads(line(one)) for one in clients]
-            memory = pss_mib(gateway.pid)
-            supervisor = pss_mib(gateway.supervisor) if gateway.supervisor else None
-            go(adapter)
-        for one in (adapter, *clients):
-            one.communicate()
+def head() -> dict[str, Any]:
     return {
-        "sent": sent,
-        "received": min(one["count"] for one in found),
-        "jumps": max(one["jumps"] for one in found),
-        "per_second": min(one["count"] / one["seconds"] for one in found),
-        "cpu": (after.user + after.system - before.user - before.system) / passed,
-        "median_us": max(one["median_us"] or 0 for one in found),
-        "p99_us": max(one["p99_us"] or 0 for one in found),
-        "pss_mib": memory,
-        "supervisor_pss_mib": supervisor,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": commit(),
+        "machine": processor(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "system": f"{platform.system()} {platform.release()}",
+        "versions": {
+            "Python": platform.python_version(),
+            "cancorder_utils": ancestor_version(),
+            "python-can": version("python-can"),
+        },
     }
 
 
-def throughput() -> None:
-    print("slcan on a pseudo-terminal, as fast as it is read, one client, 5 s")
-    rates = {}
-    for name in GATEWAYS:
-        one = measure(name, 0, 5, 1)
-        rates[name] = one["per_second"]
-        lost = one["sent"] - one["received"]
-        print(
-            f"  {name:11} {one['per_second']:10,.0f} frames/s, {lost} of {one['sent']:,} lost, {one['jumps']} jumps"
-        )
-    print(f"  ratio       {rates['cancorderd'] / rates['ancestor']:10.1f}")
+def processor() -> str:
+    cpus = Path("/proc/cpuinfo")
+    for line in cpus.read_text().splitlines() if cpus.exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
-def full_bus() -> None:
-    print(f"slcan at {FULL_BUS} frames/s, four clients, 10 s")
-    found = {name: measure(name, FULL_BUS, 10, 4) for name in GATEWAYS}
-    for name, one in found.items():
-        lost = one["sent"] - one["received"]
-        print(
-            f"  {name:11} {one['cpu'] * 100:5.1f} % of a core, delay {one['median_us'] / 1000:.2f} ms (median) "
-            f"{one['p99_us'] / 1000:.2f} ms (99 %), {lost} of {one['sent']:,} lost, {one['pss_mib']:.1f} MiB (PSS)"
-        )
-    mine, other = found["cancorderd"], found["ancestor"]
-    print(f"  supervisor  {mine['supervisor_pss_mib']:.1f} MiB (PSS)")
-    print(
-        f"  ratio       processor per frame {mine['cpu'] / mine['received'] / (other['cpu'] / other['received']):.3f}, "
-        f"memory of the worker {mine['pss_mib'] / other['pss_mib']:.2f}"
+def commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=ROOT
     )
+    return done.stdout.strip() or "unknown"
 
 
-def times() -> None:
-    print("times, median of 7")
-    with tempfile.TemporaryDirectory() as temporary:
-        mock = '[bus.mock]\ninterface = "mock"\nstart = "always"\nspeed = 100\n'
-        with Daemon(Path(temporary), mock) as daemon:
-            daemon.wait_state("mock", "running")
-            bare = statistics.median(timed([sys.executable, "-c", "pass"]) for _ in range(7))
-            ctl = [
-                sys.executable,
-                "-m",
-                "cancorderd.cli.cancorderctl",
-                "--socket",
-                str(daemon.socket),
-                "status",
-            ]
-            status = statistics.median(timed(ctl) for _ in range(7))
-            first = statistics.median(restart_to_first_frame(daemon) for _ in range(7))
-    print(f"  cancorderctl status         {status:.3f} s ({status / bare:.1f} times an empty Python)")
-    print(f"  worker start to first frame {first:.3f} s ({first / bare:.1f} times an empty Python)")
+def ancestor_version() -> str:
+    found = list(Path(os.environ.get("ANCESTOR", ".")).glob("cancorder_utils-*.dist-info"))
+    return found[0].name.removesuffix(".dist-info").partition("-")[2] if found else "unknown"
 
 
-def timed(command: list[str]) -> float:
-    began = time.monotonic()
-    subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
-    return time.monotonic() - began
+def measured(names: list[str], seconds: float) -> dict[str, Any]:
+    """Return the run of these parts, as it is written to the JSON."""
+    run: dict[str, Any] = {"head": head(), "rows": [], "curves": [], "omitted": dict(_OMITTED)}
+    run_began_s = time.monotonic()
+    for name in names:
+        began_s = time.monotonic()
+        try:
+            if name in ROWS:
+                run["rows"] += [row._asdict() for row in ROWS[name](seconds)]
+            else:
+                run["curves"] += [curve._asdict() for curve in CURVES[name](seconds)]
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            run["omitted"][name] = f"it failed: {str(error).partition(chr(10))[0]}"
+            print(f"{name} failed: {error}", file=sys.stderr)
+        print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+    run["head"] |= {"end_load": os.getloadavg()[0], "took_s": round(time.monotonic() - run_began_s)}
+    return run
 
 
-def restart_to_first_frame(daemon: Daemon) -> float:
-    """From the supervisor's decision to start a worker to its first frame's time stamp."""
-    port = daemon.wait_state("mock", "running")["port"]
-    with Client(port) as viewer:
-        viewer.wait_frames(1)
-        daemon.ctl("restart", "mock")
-        started = last_start(daemon)
-        poll(lambda: viewer.frames[-1].timestamp_us / 1e6 > started)
-        after = [frame.timestamp_us / 1e6 for frame in list(viewer.frames)]
-    return min(stamp for stamp in after if stamp > started) - started
+def write(run: dict[str, Any]) -> None:
+    """Write a run as the one that is shown: its JSON, the pictures, and the figures in the guide and README."""
+    PICTURES.mkdir(exist_ok=True)
+    RUN.write_text(json.dumps(run, indent=1) + "\n")
+    plot.main()
+    PAGE.write_text(page.replaced(PAGE.read_text(), page.guide_figures(run)))
+    README.write_text(page.replaced(README.read_text(), page.readme_figures(run)))
 
 
-def last_start(daemon: Daemon) -> float:
-    """When the log says that the supervisor last started a worker, in seconds since the epoch."""
-    line = next(one for one in reversed(daemon.log.read_text().splitlines()) if "mock: starting" in one)
-    return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
-
-
-PARTS = {"throughput": throughput, "full-bus": full_bus, "times": times}
-
-
-def main(names: list[str]) -> None:
-    for name in names or PARTS:
-        PARTS[name]()
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tests/bench/run", description="Measure beside other gateways.")
+    parts = [*ROWS, *CURVES]
+    parser.add_argument("name", nargs="*", help=f"parts to measure, of {', '.join(parts)}; all if omitted")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the run to this file")
+    parser.add_argument(
+        "--write", action="store_true", help="write the run into the guide and README, with its pictures"
+    )
+    parser.add_argument("--seconds", type=float, default=_SECONDS, help="seconds of each measurement")
+    options = parser.parse_args()
+    if unknown := set(options.name) - set(parts):
+        parser.error(f"there is no {', '.join(sorted(unknown))}. Name parts of {', '.join(parts)}.")
+    if options.write and options.name:
+        parser.error("--write shows a whole run. Name no parts.")
+    run = measured(options.name or parts, options.seconds)
+    print(page.head(run), page.table(run), sep="\n\n")
+    if options.json:
+        options.json.write_text(json.dumps(run, indent=1) + "\n")
+    if failed := set(run["omitted"]) - set(_OMITTED):
+        sys.exit(f"Failed: {', '.join(sorted(failed))}. The run is not whole, and is not shown.")
+    if options.write:
+        write(run)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

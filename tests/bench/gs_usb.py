@@ -1,10 +1,8 @@
-"""Processor time of reading and decoding gs_usb frames: cancorderd's source beside python-can's reader.
+"""Processor time for reading and decoding gs_usb frames: cancorderd's source and python-can's reader.
 
-    python -m tests.bench.gs_usb [FRAMES]
-
-Underneath both is the same stand-in for libusb, which hands over 8-byte frames with time stamps at no
-cost worth mentioning: what is measured is all above libusb, from the filled transfer to wire packets
-(cancorderd) or Message objects (python-can). What libusb and the kernel take comes on top of both.
+Both use the same fake of libusb, which delivers 8-byte frames with time stamps at negligible cost. The
+measurement covers everything above libusb, from the filled transfer to packets (cancorderd) or Message
+objects (python-can); the time of libusb and the kernel is not included.
 """
 
 from __future__ import annotations
@@ -20,30 +18,27 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
-from tests.adapters.fake_libusb import FakeUsb, FakeUsbAdapter
-from tests.adapters.gs_usb_adapter import EFF, frame
+from tests.support.fake_libusb import FakeUsb, FakeUsbAdapter
+from tests.support.gs_usb_adapter import EFF, frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FULL_BUS = 9_009
-"""Frames/s of a 1 Mbit/s bus: 8 bytes, standard id, no stuffing."""
-LIMIT_US = 50.0
-PER_WAKE = {"cancorderd, 9 frames a wake-up (full bus)": 9, "cancorderd, 1 frame a wake-up": 1}
+FRAMES = 100_000
+FULL, QUIET = "9 frames a wake", "1 frame a wake"
+PER_WAKE = {FULL: 9, QUIET: 1}
 PYTHON_CAN = "python-can's reader"
 
 
 def load(adapter: FakeUsbAdapter) -> None:
-    """What the adapter repeats: 500 different frames on 50 ids, every fifth of them extended."""
+    """Load the frames that the adapter repeats: 500 frames on 50 ids, every fifth extended."""
     for number in range(500):
         can_id = 0x100 + number % 50 | (EFF if number % 5 == 0 else 0)
         adapter.receive(frame(can_id, struct.pack(">Q", number)))
 
 
 def ours(adapter: FakeUsbAdapter, frames: int, per_wake: int) -> float:
-    from tests.adapters.gs_usb_source import opened
+    from tests.support.gs_usb_source import opened
 
     with opened() as source:
         load(adapter)
@@ -79,32 +74,23 @@ def cpu_us(work: Callable[[], None]) -> float:
     return (time.process_time_ns() - started) / 1000
 
 
-def one(name: str, frames: int, folder: str) -> dict[str, Any]:
+def measure(name: str, frames: int, folder: str) -> dict[str, Any]:
     """Measure one reader in this process."""
     adapter = FakeUsbAdapter(FakeUsb(Path(folder)))
-    measure = python_cans if name == PYTHON_CAN else ours
-    us = measure(adapter, frames, PER_WAKE.get(name, 1))
-    return {"us": us, "memory": psutil.Process().memory_info().rss / 1e6}
+    read = python_cans if name == PYTHON_CAN else ours
+    return {"us": read(adapter, frames, PER_WAKE.get(name, 1))}
 
 
-def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["--one"]:
-        print(json.dumps(one(arguments[1], int(arguments[2]), arguments[3])))
-        return 0
-    frames = int(arguments[0]) if arguments else 100_000
-    print(f"{frames} frames each; the limit is {LIMIT_US:g} µs a frame\n")
-    print(f"{'':44}{'µs a frame':>12}{'of a processor, full 1 Mbit/s bus':>36}{'memory, MB':>12}")
-    worst = 0.0
+def measure_readers(frames: int = FRAMES) -> dict[str, float]:
+    """Return the microseconds of processor time for a frame of each reader, in a process of its own."""
+    found = {}
     for name in (*PER_WAKE, PYTHON_CAN):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "tests.bench.gs_usb", "--one", name, str(frames), folder]
-            answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ)
-        found = json.loads(answer.stdout)
-        print(f"{name:44}{found['us']:12.1f}{found['us'] * FULL_BUS / 1e4:34.1f} %{found['memory']:12.1f}")
-        if name in PER_WAKE:
-            worst = max(worst, found["us"])
-    return 0 if worst <= LIMIT_US else 1
+            command = [sys.executable, "-m", "tests.bench.gs_usb", name, str(frames), folder]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ)
+        found[name] = json.loads(done.stdout)["us"]
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), sys.argv[3])))

@@ -1,4 +1,4 @@
-"""Bad input gets a clear message and costs nothing that worked."""
+"""Bad input: a clear message, and no harm to anything that works."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import ROOT, Client, Daemon, free_port, poll
+from tests.support.harness import ROOT, Client, Daemon, free_port, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def test_missing_file() -> None:
 
 
 @pytest.mark.parametrize("command", ["--check", "check"])
-def test_every_mistake_is_told_with_its_line(tmp_path: Path, command: str) -> None:
+def test_every_mistake_is_reported_with_its_line(tmp_path: Path, command: str) -> None:
     file = tmp_path / "c.toml"
     file.write_text('[bus.a]\ninterface = "mock"\nbitrat = 5\nspeed = "x"\n[bus.b]\ninterface = "slcn"\n')
     if command == "check":
@@ -57,7 +57,7 @@ def test_file_without_mistakes() -> None:
     assert (done.returncode, done.stdout) == (0, "etc/cancorder.toml: 1 bus: no mistakes.\n")
 
 
-def test_not_toml_says_where(tmp_path: Path) -> None:
+def test_invalid_toml_is_reported_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text("[bus.a]\ninterface = mock\n")
     done = cancorderd("-c", str(file))
@@ -65,7 +65,7 @@ def test_not_toml_says_where(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"{file}:2: ")
 
 
-def test_second_daemon_with_the_same_socket_leaves_the_first_alone(daemon: Callable[[str], Daemon]) -> None:
+def test_second_daemon_with_the_same_socket_is_refused(daemon: Callable[[str], Daemon]) -> None:
     running = daemon(MOCK)
     running.wait_state("mock", "running")
     done = cancorderd("-c", str(running.file))
@@ -74,7 +74,7 @@ def test_second_daemon_with_the_same_socket_leaves_the_first_alone(daemon: Calla
     assert running.bus("mock")["state"] == "running"
 
 
-def test_control_socket_in_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_control_socket_in_an_impossible_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     file = tmp_path / "c.toml"
     file.write_text(f'[daemon]\ncontrol_socket = "{tmp_path}/file/control.sock"\n{MOCK}')
@@ -85,7 +85,7 @@ def test_control_socket_in_a_place_that_cannot_be_written(tmp_path: Path) -> Non
     assert "Traceback" not in done.stderr
 
 
-def test_taken_port_is_told_with_its_owner_and_tried_again(daemon: Callable[[str], Daemon]) -> None:
+def test_taken_port_is_reported_with_its_owner_and_tried_again(daemon: Callable[[str], Daemon]) -> None:
     with socket.create_server(("127.0.0.1", free_port())) as other:
         port = other.getsockname()[1]
         running = daemon(MOCK + f"port = {port}\n" + MOCK.replace("bus.mock", "bus.more"))
@@ -110,7 +110,7 @@ def test_adapter_that_refuses_its_settings_fails_until_reload(
         running.write(f'[bus.a]\ninterface = "slcan"\nchannel = "{tmp_path}/none"\n')
         assert "a: restarted (bitrate)" in running.ctl("reload").stdout
         running.wait_state("a", "waiting")
-        poll(lambda: len(running.bus("a")["clients"]) == 1, what="the client that came meanwhile")
+        poll(lambda: len(running.bus("a")["clients"]) == 1, what="the client that connected meanwhile")
         assert not viewer.ended
 
 
@@ -119,34 +119,33 @@ def test_interface_whose_driver_is_missing(daemon: Callable[[str], Daemon]) -> N
     assert "Install its driver" in running.wait_state("a", "failed")["reason"]
 
 
-def test_socketcan_where_there_is_none_or_no_such_interface(daemon: Callable[[str], Daemon]) -> None:
+def test_socketcan_without_the_interface_or_without_support(daemon: Callable[[str], Daemon]) -> None:
     running = daemon('[bus.a]\ninterface = "socketcan"\nchannel = "nocan7"\n')
     bus = running.wait_state("a", "waiting", "failed")
     assert "there is no interface nocan7" in bus["reason"] or "no SocketCAN" in bus["reason"]
 
 
-def test_clients_that_are_not_allowed_or_too_many(daemon: Callable[[str], Daemon]) -> None:
+def test_clients_that_are_not_allowed_or_too_many_are_refused(daemon: Callable[[str], Daemon]) -> None:
     running = daemon(MOCK + 'allow = ["127.0.0.0/8"]\nmax_clients = 2\n')
     port = running.wait_port("mock")
     for _ in range(2):
         Client(port).wait_frames(1)
-    poll(lambda: Client(port).ended or None, what="the third is turned away")
+    third = Client(port)
+    poll(lambda: third.ended, what="the third is refused")
     stranger = Client(port, host="::1")
-    poll(lambda: stranger.ended, what="one that is not allowed is turned away")
-    assert "max_clients is 2" in running.log.read_text()
-    assert "its address is not in allow" in running.log.read_text()
+    poll(lambda: stranger.ended, what="a client that is not allowed is refused")
+    for reason in ("max_clients is 2", "its address is not in allow"):
+        poll(lambda reason=reason: reason in running.log.read_text(), what=reason)  # type: ignore[misc]
 
 
-def test_silence_ends_the_worker_and_starts_another(daemon: Callable[[str], Daemon]) -> None:
+def test_silence_restarts_the_worker(daemon: Callable[[str], Daemon]) -> None:
     running = daemon('[bus.mock]\ninterface = "mock"\nsilence_timeout = 0.5\n')
     bus = poll(lambda: running.bus("mock") if running.bus("mock")["restarts"] else None)
     assert bus
     assert bus["last_error"] == "no frame for 0.5 s (silence_timeout)."
 
 
-def test_slow_client_is_disconnected_where_that_is_asked_for(
-    daemon: Callable[[str], Daemon], tmp_path: Path
-) -> None:
+def test_slow_client_is_disconnected_if_configured(daemon: Callable[[str], Daemon], tmp_path: Path) -> None:
     log = tmp_path / "burst.log"
     log.write_text("".join(f"(1.{number:06}) can0 123#{number:016X}\n" for number in range(50_000)))
     running = daemon(
@@ -169,7 +168,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-def test_rights_at_the_control_socket(daemon: Callable[[str], Daemon]) -> None:
+def test_permissions_of_the_control_socket(daemon: Callable[[str], Daemon]) -> None:
     running = daemon(MOCK)
     running.wait_state("mock", "running")
 
@@ -179,7 +178,7 @@ def test_rights_at_the_control_socket(daemon: Callable[[str], Daemon]) -> None:
             capture_output=True, text=True, cwd=ROOT, check=False,
         )  # fmt: skip
 
-    # Others cannot even connect.
+    # Users outside the group cannot even connect.
     assert running.socket.stat().st_mode & 0o007 == 0
     for folder in (running.folder, *running.folder.parents):
         with contextlib.suppress(OSError):
@@ -187,7 +186,7 @@ def test_rights_at_the_control_socket(daemon: Callable[[str], Daemon]) -> None:
     refused = as_nobody("status")
     assert refused.returncode == 4
     assert "become a member of the group cancorder" in refused.stderr
-    # Those who may read, may not change.
+    # Users who may read may not make changes.
     running.socket.chmod(0o666)
     assert as_nobody("status").returncode == 0
     assert as_nobody("reload", "--dry-run").returncode == 0

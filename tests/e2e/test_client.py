@@ -1,28 +1,26 @@
-"""`cancorderd.client` against a running daemon."""
+"""`cancorderd.client` with a running daemon."""
 
 from __future__ import annotations
 
-import os
 import struct
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cancorderd import client
-from tests.harness import ROOT, poll
+from tests.support.harness import poll
+from tests.support.network_namespace import run_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.harness import Daemon
+    from tests.support.harness import Daemon
 
 FLOOD = '[bus.flood]\ninterface = "mock"\nrate = {rate}\n'
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_every_frame_comes_once_and_in_order(daemon: Callable[[str], Daemon], host: str) -> None:
+def test_every_frame_is_received_once_and_in_order(daemon: Callable[[str], Daemon], host: str) -> None:
     port = daemon(FLOOD.format(rate=20_000)).wait_port("flood")
     with client.connect(host, port) as connection:
         assert connection.peer[1] == port
@@ -36,7 +34,7 @@ def test_every_frame_comes_once_and_in_order(daemon: Callable[[str], Daemon], ho
     assert stamps == sorted(stamps)
 
 
-def test_the_client_stays_connected_through_a_restart_and_ends_with_the_daemon(
+def test_client_stays_connected_through_a_restart_until_the_daemon_ends(
     daemon: Callable[[str], Daemon],
 ) -> None:
     running = daemon(FLOOD.format(rate=2000))
@@ -47,17 +45,11 @@ def test_the_client_stays_connected_through_a_restart_and_ends_with_the_daemon(
         before = poll(lambda: connection.receive_available()[-1:])
         poll(lambda: connection.receive(0.1) not in (None, *before))
         running.stop()
-        list(connection)  # to its end, at the border of a packet
+        list(connection)  # to its end, after a whole packet
         with pytest.raises(client.StreamEnded):
             connection.receive()
 
 
-def test_what_a_logger_announces_is_found_by_name() -> None:
-    apart = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
-    if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no network namespace may be made here")
-    done = subprocess.run(
-        [*apart, sys.executable, "-W", "error", "-m", "tests.e2e.found_by_name"],
-        cwd=ROOT, check=False, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+def test_announced_logger_is_found_by_name() -> None:
+    done = run_module("tests.e2e.found_by_name")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Completion as a person gets it: in real shells, from the running daemon."""
+"""Completion in real shells, with the names of a running daemon's buses."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.terminal import command, plain, spawn
-from tests.harness import Daemon
+from tests.support.harness import Daemon
+from tests.support.terminal import command_line, plain, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.e2e.terminal import Spawn
+    from tests.support.terminal import Spawn
 
 SHELLS = {
     "bash": (["bash", "--norc", "--noprofile"], 'eval "$(cancorderctl completion bash)"'),
@@ -34,9 +34,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def commands(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a cancorderctl that asks this daemon."""
+    """A folder with a cancorderctl that queries this daemon."""
     folder = tmp_path_factory.mktemp("bin")
-    python, *words = command(daemon)
+    python, *words = command_line(daemon)
     script = folder / "cancorderctl"
     script.write_text(f'#!/bin/sh\nexec {python} {" ".join(words)} "$@"\n')
     script.chmod(0o755)
@@ -47,7 +47,7 @@ def commands(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shell(request: pytest.FixtureRequest, commands: Path, tmp_path: Path) -> Iterator[Spawn]:
     name = request.param
     if shutil.which(name) is None:
-        pytest.skip(f"there is no {name} here")
+        pytest.skip(f"{name} is not installed")
     words, setup = SHELLS[name]
     path = f"{commands}:{os.environ['PATH']}"
     child = spawn(words, PATH=path, HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path), PS1="$ ")
@@ -69,12 +69,12 @@ def shell(request: pytest.FixtureRequest, commands: Path, tmp_path: Path) -> Ite
 )
 def test_tab_completes(shell: Spawn, typed: str, completed: str) -> None:
     shell.send(f"{typed}\t")
-    # The line is run as it stands then: `echo` shows it, since the cursor's movements hide what was added.
+    # `echo` shows the completed line, since the movements of the cursor hide the added text.
     shell.send('\x01echo "[\x05]"\r')
     shell.expect(rf"\[ ?{re.escape(completed)} ?\]")
 
 
-def test_tab_twice_offers_the_buses(shell: Spawn) -> None:
+def test_tab_twice_lists_the_buses(shell: Spawn) -> None:
     shell.send("cancorderctl status \t\t")
     found: set[str] = set()
     while found < {"body", "powertrain"}:

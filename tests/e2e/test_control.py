@@ -1,4 +1,4 @@
-"""The control interface as curl sees it."""
+"""The control API of a real daemon, as curl uses it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tests.harness import ROOT, Client, poll
+from tests.support.harness import ROOT, Client, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.harness import Daemon
+    from tests.support.harness import Daemon
 
 MOCK = '[bus.mock]\ninterface = "mock"\nspeed = 20\nstart = "always"\n'
 
 
 def raw(daemon: Daemon, request: str, *, until: bytes = b"", wait_s: float = 10) -> str:
-    """What a plain HTTP client gets, up to the end or to the bytes `until`."""
+    """Return the answer that a plain HTTP client receives, up to its end or to the bytes `until`."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(wait_s)
         sock.connect(str(daemon.socket))
@@ -40,7 +40,7 @@ def test_status_has_the_promised_keys(daemon: Callable[[str], Daemon]) -> None:
     answer = raw(running, "GET /v1/status")
     assert answer.startswith("HTTP/1.1 200 OK")
     status: dict[str, Any] = json.loads(answer.partition("\r\n\r\n")[2])
-    assert {"version", "pid", "uptime_s", "config", "buses"} <= status.keys()
+    assert {"schema", "host", "time", "version", "pid", "uptime_s", "config", "buses"} <= status.keys()
     bus = status["buses"][0]
     promised = (
         "name interface channel bitrate state reason since pid port restarts last_error frames lost load "
@@ -48,12 +48,12 @@ def test_status_has_the_promised_keys(daemon: Callable[[str], Daemon]) -> None:
     )
     assert set(promised.split()) <= bus.keys()
     assert bus["frames"].keys() == {"received", "per_second", "error", "remote"}
-    assert bus["lost"].keys() == {"kernel", "adapter", "clients"}
+    assert bus["lost"].keys() == {"kernel", "adapter", "clients", "unknown"}
     poll(lambda: running.bus("mock")["frames"]["per_second"] > 100, what="a rate")
     assert 0 < running.bus("mock")["load"] < 1
 
 
-def test_events_tell_what_happened_and_what_happens(daemon: Callable[[str], Daemon]) -> None:
+def test_events_are_remembered_and_followed(daemon: Callable[[str], Daemon]) -> None:
     running = daemon(MOCK)
     running.wait_state("mock", "running")
     past = raw(running, "GET /v1/events?follow=0")
@@ -68,7 +68,7 @@ def test_events_tell_what_happened_and_what_happens(daemon: Callable[[str], Daem
         answer = b""
         while b'"text": "stopped"' not in answer:
             answer += sock.recv(65536)
-        assert running.stop() == 0, "somebody who listens does not keep the daemon"
+        assert running.stop() == 0, "a reader of events does not delay the end"
 
 
 def test_unknown_paths_verbs_and_buses(daemon: Callable[[str], Daemon]) -> None:
@@ -79,13 +79,15 @@ def test_unknown_paths_verbs_and_buses(daemon: Callable[[str], Daemon]) -> None:
     assert raw(running, "GET /v1/reload").startswith("HTTP/1.1 405")
 
 
-def test_reload_that_moves_a_port_from_one_bus_to_another(daemon: Callable[[str], Daemon]) -> None:
+def test_reload_moves_a_port_to_another_bus(daemon: Callable[[str], Daemon]) -> None:
     running = daemon(MOCK)
     port = running.wait_port("mock")
     running.write(MOCK.replace("bus.mock", "bus.new") + f"port = {port}\n")
     assert running.ctl("reload").returncode == 0
     assert running.bus("new")["port"] == port
-    assert running.bus("new")["state"] == "running", "in force when reload returns, not two seconds later"
+    assert running.bus("new")["state"] == "running", (
+        "the reload is in force when it returns, not two seconds later"
+    )
 
 
 def test_clients_and_events_commands(daemon: Callable[[str], Daemon]) -> None:
@@ -93,7 +95,7 @@ def test_clients_and_events_commands(daemon: Callable[[str], Daemon]) -> None:
     with Client(running.wait_port("mock")) as viewer:
         viewer.wait_frames(1)
         address = f"127.0.0.1:{viewer.socket.getsockname()[1]}"
-        poll(lambda: address in running.ctl("clients").stdout, what="the client is listed")
+        poll(lambda: address in running.ctl("clients").stdout, what="the client in the list")
         assert running.ctl("clients", "more").stdout == "No clients.\n"
         listed = json.loads(running.ctl("clients", "--json", "mock").stdout)
         assert listed["mock"][0]["address"] == address
@@ -111,7 +113,7 @@ def test_clients_and_events_commands(daemon: Callable[[str], Daemon]) -> None:
         while json.loads(follower.stdout.readline())["text"] != "stopped":
             pass
         follower.send_signal(signal.SIGINT)
-        assert follower.wait(10) == 0, "Ctrl+C is the way to end it"
+        assert follower.wait(10) == 0, "Ctrl+C is the normal way to end"
     finally:
         follower.kill()
         follower.communicate()

@@ -1,4 +1,4 @@
-"""What `cancorderctl` says and does where a bus does not run, or a reader of events has gone."""
+"""`cancorderctl` with a bus that does not run, and a reader of events that leaves."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.harness import ROOT, Client, Daemon, poll
+from tests.support.harness import ROOT, Client, Daemon, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def test_a_port_that_another_program_has_is_neither_dumped_nor_called_started(
+def test_port_of_another_program_is_neither_dumped_nor_reported_as_started(
     daemon: Callable[[str], Daemon],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -29,7 +29,7 @@ def test_a_port_that_another_program_has_is_neither_dumped_nor_called_started(
         assert started.stdout.startswith("m: failed: port")
 
 
-def test_dump_of_a_stopped_bus_says_how_to_start_it(daemon: Callable[[str], Daemon]) -> None:
+def test_dump_of_a_stopped_bus_explains_how_to_start_it(daemon: Callable[[str], Daemon]) -> None:
     running = daemon('[bus.m]\ninterface = "mock"\n')
     assert running.ctl("stop", "m").returncode == 0
     dumped = running.ctl("dump", "m", "-n", "1")
@@ -37,7 +37,7 @@ def test_dump_of_a_stopped_bus_says_how_to_start_it(daemon: Callable[[str], Daem
     assert "m is stopped. Start it: cancorderctl start m" in dumped.stderr
 
 
-def test_a_reader_of_events_may_leave_without_a_word_in_the_log(daemon: Callable[[str], Daemon]) -> None:
+def test_reader_of_events_may_leave_without_a_trace_in_the_log(daemon: Callable[[str], Daemon]) -> None:
     running = daemon('[bus.m]\ninterface = "mock"\nstart = "always"\n')
     port = running.wait_port("m")
     with socket.socket(socket.AF_UNIX) as reader:
@@ -51,10 +51,24 @@ def test_a_reader_of_events_may_leave_without_a_word_in_the_log(daemon: Callable
     assert "Traceback" not in running.log.read_text()
 
 
-def test_the_socket_may_be_named_behind_the_command(daemon: Callable[[str], Daemon]) -> None:
+def test_socket_may_be_named_after_the_command(daemon: Callable[[str], Daemon]) -> None:
     running = daemon('[bus.m]\ninterface = "mock"\n')
+    running.wait_state("m", "running")
     done = subprocess.run(
         [sys.executable, "-m", "cancorderd.cli.cancorderctl", "status", "m", "--socket", running.socket],
         capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_all_buses_that_are_not_disabled_are_restarted(daemon: Callable[[str], Daemon]) -> None:
+    running = daemon(
+        '[bus.a]\ninterface = "mock"\n[bus.b]\ninterface = "mock"\n[bus.off]\ninterface = "mock"\nenabled = false\n'
+    )
+    for name in "ab":
+        running.wait_state(name, "running")
+    pids = {name: running.bus(name)["pid"] for name in "ab"}
+    done = running.ctl("restart", "--all")
+    assert (done.returncode, done.stdout) == (0, "a: running\nb: running\n")
+    assert all(running.bus(name)["pid"] != pid for name, pid in pids.items())
+    assert running.bus("off")["state"] == "disabled"

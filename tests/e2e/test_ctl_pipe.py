@@ -1,4 +1,4 @@
-"""Every command of `cancorderctl` in a pipe: tables to be cut up, JSON, logs, and quiet ends."""
+"""Every command of `cancorderctl` in a pipe: plain tables, JSON, logs, and quiet ends."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 import can
 import pytest
 
-from tests.e2e.terminal import command
-from tests.harness import ROOT, Client, Daemon, free_port, poll
+from tests.support.harness import PATIENCE_S, ROOT, Client, Daemon, free_port, poll
+from tests.support.terminal import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DBC = Path(__file__).parents[1] / "cli/engine.dbc"
+DBC = Path(__file__).parents[1] / "support/engine.dbc"
 LOG = """\
 (1700000000.000000) can0 123#10275001
 (1700000000.001000) can0 18FEF100#007B00
@@ -60,7 +60,11 @@ class Running:
 
     def __init__(self, daemon: Daemon, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            command(daemon, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+            command_line(daemon, *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
         )
 
     def __enter__(self) -> Self:
@@ -71,7 +75,7 @@ class Running:
         return self.process.stdout.readline()
 
     def interrupt(self) -> tuple[int, str, str]:
-        """Ctrl+C: exit status, the rest of the output, and what was complained of."""
+        """Press Ctrl+C; return the exit status, the rest of the output, and the errors."""
         self.process.send_signal(signal.SIGINT)
         out, err = self.process.communicate(timeout=20)
         return self.process.returncode, out, err
@@ -87,23 +91,23 @@ def as_json(daemon: Daemon, *arguments: str, status: int = 0) -> Any:
     return json.loads(done.stdout)
 
 
-def test_status_computes_no_longer_than_150_ms(daemon: Daemon) -> None:
-    """What it takes by the clock depends on what else the machine does; so does this, but less."""
+def test_status_takes_at_most_150_ms_of_cpu_time(daemon: Daemon) -> None:
+    """CPU time, which depends less on the machine's other work than time by the clock."""
 
     def spent_s() -> float:
-        process = subprocess.Popen(command(daemon, "status"), stdout=subprocess.DEVNULL, cwd=ROOT)
+        process = subprocess.Popen(command_line(daemon, "status"), stdout=subprocess.DEVNULL, cwd=ROOT)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
         return used.ru_utime + used.ru_stime
 
-    poll(lambda: spent_s() <= 0.15, what="an answer for 150 ms of computing")
+    poll(lambda: spent_s() <= 0.15, what="an answer within 150 ms of CPU time")
 
 
 def test_status_has_no_colours(daemon: Daemon) -> None:
-    told = daemon.ctl("status").stdout
-    assert "\x1b" not in told
-    assert told.splitlines()[2].split()[:3] == ["BUS", "STATE", "INTERFACE"]
+    output = daemon.ctl("status").stdout
+    assert "\x1b" not in output
+    assert output.splitlines()[2].split()[:3] == ["BUS", "STATE", "INTERFACE"]
     assert [bus["name"] for bus in as_json(daemon, "status", "--json")["buses"]] == ["flood", "drive", "off"]
 
 
@@ -113,7 +117,7 @@ def test_watch_prints_tables_or_json(daemon: Daemon) -> None:
         status, _, err = watch.interrupt()
     heads = [index for index, line in enumerate(lines) if line.startswith("cancorderd ")]
     assert heads == [0, 5]
-    assert lines[4] == "\n", "a blank line between two tables"
+    assert lines[4] == "\n", "no blank line between two tables"
     assert (status, err) == (0, "")
     with Running(daemon, "status", "--watch", "--json", "--interval", "0.1") as watch:
 
@@ -125,8 +129,8 @@ def test_watch_prints_tables_or_json(daemon: Daemon) -> None:
         assert watch.interrupt()[0] == 0
 
 
-def test_watch_ends_quietly_with_its_reader(daemon: Daemon) -> None:
-    words = " ".join(command(daemon, "status", "--watch", "--interval", "0.1"))
+def test_watch_ends_quietly_if_its_output_is_closed(daemon: Daemon) -> None:
+    words = " ".join(command_line(daemon, "status", "--watch", "--interval", "0.1"))
     done = subprocess.run(
         ["sh", "-c", f"{words} | head -n 1"], capture_output=True, text=True, cwd=ROOT, timeout=30, check=True
     )
@@ -134,7 +138,7 @@ def test_watch_ends_quietly_with_its_reader(daemon: Daemon) -> None:
     assert done.stderr == ""
 
 
-def test_watch_goes_on_while_the_daemon_restarts(tmp_path: Path) -> None:
+def test_watch_continues_while_the_daemon_restarts(tmp_path: Path) -> None:
     with (
         Daemon(tmp_path, '[bus.x]\ninterface = "mock"\n') as own,
         Running(own, "status", "--watch", "--json", "--interval", "0.1") as watch,
@@ -148,10 +152,11 @@ def test_watch_goes_on_while_the_daemon_restarts(tmp_path: Path) -> None:
         assert watch.interrupt()[0] == 0
 
 
-def test_steering_in_json(daemon: Daemon) -> None:
-    assert as_json(daemon, "stop", "flood", "--json") == [{"name": "flood", "state": "stopped", "reason": ""}]
+def test_start_stop_and_restart_in_json(daemon: Daemon) -> None:
+    stopped = {"name": "flood", "state": "stopped", "reason": "", "done": True}
+    assert as_json(daemon, "stop", "flood", "--json") == [stopped]
     assert as_json(daemon, "start", "flood", "--json")[0]["state"] == "running"
-    assert [one["name"] for one in as_json(daemon, "restart", "--json", "flood", "drive")] == [
+    assert [answer["name"] for answer in as_json(daemon, "restart", "--json", "flood", "drive")] == [
         "flood",
         "drive",
     ]
@@ -198,7 +203,7 @@ def test_dump_prints_candumps_lines(daemon: Daemon) -> None:
     ]
 
 
-def test_dump_writes_logs_that_python_can_reads(daemon: Daemon, tmp_path: Path) -> None:
+def test_dump_writes_logs_for_python_can(daemon: Daemon, tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     done = daemon.ctl("dump", "-L", "-n", "40", "drive", "flood")
     assert done.returncode == 0, done.stderr
@@ -214,17 +219,16 @@ def test_dump_writes_logs_that_python_can_reads(daemon: Daemon, tmp_path: Path) 
     assert all(abs(message.timestamp - time.time()) < 60 for message in messages)
 
 
-def test_dump_of_several_has_them_all(daemon: Daemon) -> None:
+def test_dump_of_several_sources(daemon: Daemon) -> None:
     with Running(daemon, "dump", "drive", "flood", f"localhost:{daemon.bus('flood')['port']}") as dump:
         names: set[str] = set()
-
-        def seen() -> bool:
+        deadline_s = time.monotonic() + PATIENCE_S
+        # As fast as they come: a source that starts late is behind thousands of lines of the others.
+        while len(names) < 3 and time.monotonic() < deadline_s:
             names.add(dump.line().split()[0])
-            return len(names) == 3
-
-        poll(seen, what="frames of all three")
         dump.interrupt()
     assert {"drive", "flood"} < names
+    assert len(names) == 3
 
 
 def test_dump_filters(daemon: Daemon) -> None:
@@ -235,14 +239,14 @@ def test_dump_filters(daemon: Daemon) -> None:
 def test_dump_decodes(daemon: Daemon) -> None:
     done = daemon.ctl("dump", "drive", "-n", "4", "--decode", str(DBC))
     lines = sorted(line.split(maxsplit=1)[1].strip() for line in done.stdout.splitlines())
-    assert sorted(one.partition(" :: ")[2] for one in lines) == [
+    assert sorted(line.partition(" :: ")[2] for line in lines) == [
         "",
         "",
         "Engine(Speed: 2500.0 rpm, Temperature: 40 °C, Gear: First)",
         "Sensors(Which: 0, Voltage: 12.3 V)",
     ]
     frames = daemon.ctl("dump", "drive", "-n", "4", "--decode", str(DBC), "--json").stdout.splitlines()
-    engine = next(one for one in map(json.loads, frames) if one["id"] == 0x123)
+    engine = next(frame for frame in map(json.loads, frames) if frame["id"] == 0x123)
     assert abs(engine.pop("time") - time.time()) < 60
     assert engine == {
         "bus": "drive", "id": 0x123, "extended": False, "fd": False, "brs": False, "esi": False, "data": "10275001",
@@ -252,8 +256,8 @@ def test_dump_decodes(daemon: Daemon) -> None:
     }  # fmt: skip
 
 
-def test_dump_ends_quietly_with_its_reader(daemon: Daemon) -> None:
-    words = " ".join(command(daemon, "dump", "flood"))
+def test_dump_ends_quietly_if_its_output_is_closed(daemon: Daemon) -> None:
+    words = " ".join(command_line(daemon, "dump", "flood"))
     done = subprocess.run(
         ["sh", "-c", f"{words} | head -n 3"], capture_output=True, text=True, cwd=ROOT, timeout=30, check=True
     )
@@ -267,14 +271,14 @@ def test_dump_ends_with_the_stream(tmp_path: Path) -> None:
     ):
         assert dump.line().startswith("  x  100   [8] ")
         assert own.ctl("restart", "x").returncode == 0
-        assert dump.line().startswith("  x  100   [8] "), "a restart does not end it"
+        assert dump.line().startswith("  x  100   [8] "), "the restart ended the dump"
         own.stop()
         _, err = dump.process.communicate(timeout=20)
         assert dump.process.returncode == 1
         assert "the server ended the stream" in err
 
 
-def test_dump_tells_what_it_was_too_slow_for(tmp_path: Path) -> None:
+def test_dump_reports_missing_frames_if_its_output_is_slow(tmp_path: Path) -> None:
     flood = '[bus.x]\ninterface = "mock"\nrate = 20_000\nclient_backlog = 65536\n'
     with Daemon(tmp_path, flood) as own, Running(own, "dump", "x") as dump:
         assert dump.line()
@@ -283,7 +287,7 @@ def test_dump_tells_what_it_was_too_slow_for(tmp_path: Path) -> None:
             clients = own.bus("x")["clients"]
             return int(clients[0]["frames_dropped"]) if clients else 0
 
-        poll(dropped, 60, "frames dropped for a dump whose output nobody reads")
+        poll(dropped, 60, "frames dropped for a dump with a stuck output")
         dump.process.send_signal(signal.SIGINT)
         _, err = dump.process.communicate(timeout=20)
         assert dump.process.returncode == 0
@@ -291,19 +295,19 @@ def test_dump_tells_what_it_was_too_slow_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         ("flod", "there is no bus flod. Did you mean flood? Buses: flood, drive, off."),
         ("off", "off is disabled: it has no port. Start it: cancorderctl start off"),
-        ("flood,12", '"12" is no filter. Write ID:MASK in hexadecimal'),
+        ("flood,12", '"12" is not a filter. Write ID:MASK in hexadecimal'),
         ("host:port", '"host:port" names no logger. Write HOST:PORT'),
         ("zeroconf:", "names no logger"),
     ],
 )
-def test_dump_says_what_is_wrong(daemon: Daemon, source: str, told: str) -> None:
+def test_dump_reports_mistakes(daemon: Daemon, source: str, message: str) -> None:
     done = daemon.ctl("dump", source)
     assert (done.returncode, done.stdout) == (1, "")
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -324,7 +328,7 @@ def test_dump_reaches_a_bus_that_listens_on_one_address(tmp_path: Path) -> None:
         assert own.ctl("dump", "x", "-n", "1").stdout.startswith("  x  100")
 
 
-def test_every_command_says_how_to_start_the_daemon(tmp_path: Path) -> None:
+def test_every_command_explains_how_to_start_the_daemon(tmp_path: Path) -> None:
     alone = Daemon(tmp_path, "")
     commands = (
         ["status"],
@@ -340,3 +344,20 @@ def test_every_command_says_how_to_start_the_daemon(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (7, "")
         assert "sudo systemctl start cancorderd" in done.stderr
         assert "cancorderd --demo" in done.stderr
+
+
+def test_dump_ends_after_a_time_and_fails_if_frames_are_missing_then(daemon: Daemon) -> None:
+    assert daemon.ctl("dump", "flood", "-n", "3", "--timeout", "60").returncode == 0
+    missing = daemon.ctl("dump", "flood,123:7FF", "-n", "1", "--timeout", "0.5")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "0 of 1 frames came in time" in missing.stderr
+    assert daemon.ctl("dump", "flood", "--timeout", "0.5").returncode == 0
+
+
+def test_dump_ends_after_a_silence(daemon: Daemon) -> None:
+    silent = daemon.ctl("dump", "flood,123:7FF", "-T", "300")
+    assert (silent.returncode, silent.stdout) == (0, "")
+    with Running(daemon, "dump", "flood", "-T", "60000") as dump:
+        assert dump.line()
+        assert dump.process.poll() is None
+        assert dump.interrupt()[0] == 0

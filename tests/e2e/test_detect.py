@@ -1,4 +1,4 @@
-"""`cancorderctl detect` as a user runs it: on a machine that may have adapters of its own."""
+"""`cancorderctl detect` on a machine that may have adapters of its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cancorderd.config.load import load
-from tests.adapters.slcan_thread import SlcanAdapter
-from tests.harness import ROOT
+from cancorderd.config.loading import load
+from tests.support.harness import ROOT
+from tests.support.slcan_thread import SlcanAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def port(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def detect(tmp_path: Path) -> Detect:
-    """Runs the command on a configuration in the test's folder."""
+    """Run the command with a configuration in the test's folder."""
     folder = tmp_path / "cancorder.d"
     main = tmp_path / "cancorder.toml"
     main.write_text('include = ["cancorder.d/*.toml"]\n[defaults]\nzeroconf = false\n')
@@ -47,13 +47,14 @@ def detect(tmp_path: Path) -> Detect:
     return run
 
 
-def slcan(told: str, port: Path) -> dict[str, Any]:
-    (one,) = (each for each in json.loads(told)["adapters"] if each["channel"] == str(port))
-    adapter: dict[str, Any] = one
+def slcan(output: str, port: Path) -> dict[str, Any]:
+    """Return the adapter at `port`."""
+    adapters: list[dict[str, Any]] = json.loads(output)["adapters"]
+    (adapter,) = (adapter for adapter in adapters if adapter["channel"] == str(port))
     return adapter
 
 
-def test_a_probed_adapter_comes_as_a_row_and_as_a_table(detect: Detect, port: Path) -> None:
+def test_probed_adapter_is_listed_as_a_row_and_as_a_table(detect: Detect, port: Path) -> None:
     done = detect("--probe", str(port))
     assert done.returncode == 0
     table, _, text = done.stdout.partition("\n# ")
@@ -63,15 +64,13 @@ def test_a_probed_adapter_comes_as_a_row_and_as_a_table(detect: Detect, port: Pa
     assert {"interface": "slcan", "channel": str(port)} in buses.values()
 
 
-def test_write_makes_a_file_that_the_configuration_takes_in_once(
-    detect: Detect, port: Path, tmp_path: Path
-) -> None:
+def test_write_makes_a_file_for_the_configuration_once(detect: Detect, port: Path, tmp_path: Path) -> None:
     done = detect("--probe", str(port), "--json", "--write", "body")
     assert done.returncode == 0, done.stderr
     name = slcan(done.stdout, port)["bus"]
     file = tmp_path / "cancorder.d" / "body.toml"
     assert f"Wrote {file}: " in done.stderr
-    assert "cancorderctl: " not in done.stderr
+    assert "does not include it" not in done.stderr
     buses = {bus.name: bus for bus in load(tmp_path / "cancorder.toml").buses}
     assert (buses[name].interface, buses[name].channel) == ("slcan", str(port))
     written = file.read_bytes()
@@ -79,11 +78,11 @@ def test_write_makes_a_file_that_the_configuration_takes_in_once(
     again = detect("--probe", str(port), "--json", "--write", "body")
     assert again.returncode == 1
     assert slcan(again.stdout, port) | {"bus": name, "configured": True} == slcan(again.stdout, port)
-    assert "no adapter is ready that is not a bus already" in again.stderr
+    assert "every adapter that is ready is a bus already" in again.stderr
     assert file.read_bytes() == written
 
 
-def test_write_never_touches_a_file_that_exists(detect: Detect, port: Path, tmp_path: Path) -> None:
+def test_write_leaves_an_existing_file_alone(detect: Detect, port: Path, tmp_path: Path) -> None:
     file = tmp_path / "cancorder.d" / "body.toml"
     file.parent.mkdir()
     file.write_text("# mine\n")
@@ -93,11 +92,11 @@ def test_write_never_touches_a_file_that_exists(detect: Detect, port: Path, tmp_
     assert file.read_text() == "# mine\n"
 
 
-def test_write_leaves_nothing_that_would_keep_the_configuration_from_loading(
+def test_write_removes_a_file_with_which_the_configuration_would_not_load(
     detect: Detect, port: Path, tmp_path: Path
 ) -> None:
     main = tmp_path / "cancorder.toml"
-    # Two of the new bus's keys come from here, and together they are wrong for it.
+    # Together with these defaults, the new bus is invalid.
     main.write_text(
         'include = ["cancorder.d/*.toml"]\n[defaults]\nport = 42420\n[bus.a]\ninterface = "mock"\n'
     )
@@ -110,17 +109,19 @@ def test_write_leaves_nothing_that_would_keep_the_configuration_from_loading(
     assert [bus.name for bus in load(main).buses] == ["a"]
 
 
-def test_write_says_where_the_file_is_not_taken_in(detect: Detect, port: Path, tmp_path: Path) -> None:
+def test_write_reports_that_the_configuration_does_not_include_the_file(
+    detect: Detect, port: Path, tmp_path: Path
+) -> None:
     (tmp_path / "cancorder.toml").write_text("")
     done = detect("--probe", str(port), "--write", "body")
     assert done.returncode == 0
     assert (
-        f'does not take it in. Add to its beginning: include = ["{tmp_path}/cancorder.d/*.toml"]'
+        f'does not include it. Add to its beginning: include = ["{tmp_path}/cancorder.d/*.toml"]'
         in done.stderr
     )
 
 
-def test_a_name_that_no_bus_can_have_is_refused_at_once(detect: Detect) -> None:
+def test_invalid_name_is_refused(detect: Detect) -> None:
     done = detect("--write", "../body")
     assert done.returncode == 2
     assert "'../body' cannot be the name of a bus and its file" in done.stderr
@@ -128,19 +129,19 @@ def test_a_name_that_no_bus_can_have_is_refused_at_once(detect: Detect) -> None:
 
 AS_NOBODY = """
 import os, sys
-from cancorderd.cli import cancorderctl, detect
-from cancorderd.detect.found import Found
-from cancorderd.detect.look import Sight
-link = Found("socketcan", "can0", "", "up", {"channel": "can0"})
-detect.look = lambda *_, **__: Sight([link], [])
-cancorderctl.main(sys.argv[1:-2])  # loads all that nobody may not
+from cancorderd.cli import cancorderctl
+from cancorderd.adapters import detection
+from cancorderd.adapters.scan import FoundAdapter, ScanResult
+link = FoundAdapter("socketcan", "can0", "", "up", {"channel": "can0"})
+detection.detect = lambda _: ScanResult([link], [])
+cancorderctl.main(sys.argv[1:-2])  # imports the modules that nobody cannot read
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.exit(cancorderctl.main(sys.argv[1:]))
 """
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-def test_without_permission_write_says_what_to_do(detect: Detect, tmp_path: Path) -> None:
+def test_write_without_permission_names_the_remedy(detect: Detect, tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         folder.chmod(folder.stat().st_mode | 0o711)
     done = detect("--write", "body", code=AS_NOBODY)
@@ -149,9 +150,10 @@ def test_without_permission_write_says_what_to_do(detect: Detect, tmp_path: Path
     assert f"no permission to write {file}. Run it again with sudo." in done.stderr
 
 
-def test_interfaces_without_hardware_come_when_asked_for(detect: Detect) -> None:
+def test_interfaces_without_hardware_are_listed_with_all(detect: Detect) -> None:
     done = detect("--all", "--json")
     assert done.returncode == 0
-    told = {each["interface"]: each for each in json.loads(done.stdout)["adapters"]}
-    assert told["virtual"]["state"] == "without hardware"
-    assert "virtual" not in {each["interface"] for each in json.loads(detect("--json").stdout)["adapters"]}
+    adapters = {adapter["interface"]: adapter for adapter in json.loads(done.stdout)["adapters"]}
+    assert adapters["virtual"]["state"] == "without hardware"
+    default = json.loads(detect("--json").stdout)["adapters"]
+    assert "virtual" not in {adapter["interface"] for adapter in default}

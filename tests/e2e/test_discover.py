@@ -1,22 +1,8 @@
-"""`cancorderctl discover`, and `dump` of what it finds, on a network of its own."""
+"""`cancorderctl discover`, and `dump` of the loggers that it lists, on a network of their own."""
 
-from __future__ import annotations
-
-import os
-import subprocess
-import sys
-
-import pytest
-
-from tests.harness import ROOT
+from tests.support.network_namespace import run_module
 
 
 def test_loggers_are_listed_and_dumped_by_name() -> None:
-    apart = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
-    if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no network namespace may be made here")
-    done = subprocess.run(
-        [*apart, sys.executable, "-W", "error", "-m", "tests.e2e.discovered"],
-        cwd=ROOT, check=False, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = run_module("tests.e2e.discover_as_user")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr

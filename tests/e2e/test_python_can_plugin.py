@@ -1,4 +1,4 @@
-"""The plug-in as scripts use it: `can.Bus(interface="ecuconnect")` and what python-can builds on it."""
+"""The python-can interface as scripts use it: `can.Bus(interface="ecuconnect")`, and notifiers on it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import can
 import pytest
 
 from cancorderd import client
-from tests.harness import PATIENCE_S, Client, free_port, poll
+from tests.support.harness import PATIENCE_S, Client, free_port, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.harness import Daemon
+    from tests.support.harness import Daemon
 
 FLOOD = '[bus.flood]\ninterface = "mock"\nrate = 2000\n'
 CAR = '[bus.car]\ninterface = "mock"\nfd = true\nspeed = 10\n'
@@ -32,7 +32,7 @@ def assert_consecutive(messages: list[can.Message]) -> None:
     assert found == list(range(found[0], found[0] + len(found)))
 
 
-def test_messages_are_what_a_client_gets(daemon: Callable[[str], Daemon]) -> None:
+def test_messages_equal_the_frames_of_a_client(daemon: Callable[[str], Daemon]) -> None:
     port = daemon(CAR).wait_port("car")
     with Client(port) as viewer, can.Bus(interface="ecuconnect", channel=f"localhost:{port}") as bus:
         assert isinstance(bus, can.BusABC)
@@ -55,7 +55,7 @@ def test_messages_are_what_a_client_gets(daemon: Callable[[str], Daemon]) -> Non
     assert any(message and message.is_fd for message in messages)
 
 
-def test_it_is_receive_only(daemon: Callable[[str], Daemon]) -> None:
+def test_bus_is_receive_only(daemon: Callable[[str], Daemon]) -> None:
     port = daemon(FLOOD).wait_port("flood")
     with can.Bus(interface="ecuconnect", channel=f"[::1]:{port}", bitrate=250_000, fd=True) as bus:
         with pytest.raises(can.CanOperationError, match=rf"ecuconnect \[::1\]:{port} is receive-only"):
@@ -71,7 +71,7 @@ def test_it_is_receive_only(daemon: Callable[[str], Daemon]) -> None:
                 pass
 
 
-def test_filters_are_python_cans(daemon: Callable[[str], Daemon]) -> None:
+def test_filters_of_python_can_apply(daemon: Callable[[str], Daemon]) -> None:
     port = daemon(CAR).wait_port("car")
     only = [{"can_id": 0x7E8, "can_mask": 0x7FF, "extended": False}]
     with can.Bus(interface="ecuconnect", channel=f"localhost:{port}", can_filters=only) as bus:
@@ -80,7 +80,7 @@ def test_filters_are_python_cans(daemon: Callable[[str], Daemon]) -> None:
         poll(lambda: (message := bus.recv(1)) and message.arbitration_id != 0x7E8)
 
 
-def test_what_cannot_be_connected_to() -> None:
+def test_connecting_fails_with_a_reason() -> None:
     port = free_port()
     with pytest.raises(can.CanInitializationError, match=f"^localhost:{port}: nothing listens there"):
         can.Bus(interface="ecuconnect", channel=f"localhost:{port}")
@@ -88,7 +88,7 @@ def test_what_cannot_be_connected_to() -> None:
         can.Bus(interface="ecuconnect", channel="can0")
 
 
-def test_a_channel_for_log_files_may_be_given(daemon: Callable[[str], Daemon]) -> None:
+def test_channel_for_log_files_can_be_given(daemon: Callable[[str], Daemon]) -> None:
     port = daemon(FLOOD).wait_port("flood")
     with can.Bus(interface="ecuconnect", channel=f"localhost:{port}", message_channel="body") as bus:
         message = bus.recv(PATIENCE_S)
@@ -96,7 +96,7 @@ def test_a_channel_for_log_files_may_be_given(daemon: Callable[[str], Daemon]) -
         assert message.channel == "body"
 
 
-def test_it_reads_on_when_the_daemon_is_there_again(
+def test_bus_reads_on_after_the_daemon_was_restarted(
     daemon: Callable[[str], Daemon], caplog: pytest.LogCaptureFixture
 ) -> None:
     running = daemon(FLOOD)
@@ -109,16 +109,16 @@ def test_it_reads_on_when_the_daemon_is_there_again(
         running.start()
         poll(lambda: bus.recv(0.3))
     place = f"localhost:{port}"
-    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert (
-        told[0]
-        == f"{place}: the server ended the stream. Connect again. (This bus does so by itself, each second.)"
+        warnings[0]
+        == f"{place}: the server ended the stream. Connect again. (This bus does so by itself, once a second.)"
     )
-    # A port that is still open while the daemon ends may take a connection and break it.
-    assert told[-1] == f"ecuconnect {place}: connected again."
+    # While the daemon ends, its port may still accept a connection and break it.
+    assert warnings[-1] == f"ecuconnect {place}: connected again."
 
 
-def test_without_reconnect_the_end_is_an_error(daemon: Callable[[str], Daemon]) -> None:
+def test_end_of_the_stream_is_an_error_without_reconnect(daemon: Callable[[str], Daemon]) -> None:
     running = daemon(FLOOD)
     port = running.wait_port("flood")
     with can.Bus(interface="ecuconnect", channel=f"localhost:{port}", reconnect=False) as bus:
@@ -127,16 +127,16 @@ def test_without_reconnect_the_end_is_an_error(daemon: Callable[[str], Daemon]) 
             poll(lambda: bus.recv(1) is None)
 
 
-def test_shutdown_while_it_tries_again_ends_at_once(daemon: Callable[[str], Daemon]) -> None:
+def test_shutdown_ends_reconnecting_at_once(daemon: Callable[[str], Daemon]) -> None:
     running = daemon(FLOOD)
     bus = can.Bus(interface="ecuconnect", channel=f"localhost:{running.wait_port('flood')}")
     running.stop()
     poll(lambda: bus.recv(0.1) is None)
     bus.shutdown()
-    poll(lambda: not [one for one in threading.enumerate() if one.name == "ecuconnect reconnect"])
+    poll(lambda: all(thread.name != "ecuconnect reconnect" for thread in threading.enumerate()))
 
 
-def test_a_notifier_reads_every_message(daemon: Callable[[str], Daemon]) -> None:
+def test_notifier_reads_every_message(daemon: Callable[[str], Daemon]) -> None:
     port = daemon(FLOOD).wait_port("flood")
     messages: list[can.Message] = []
     with (
@@ -147,7 +147,7 @@ def test_a_notifier_reads_every_message(daemon: Callable[[str], Daemon]) -> None
     assert_consecutive(messages)
 
 
-def test_an_asyncio_notifier_reads_every_message(daemon: Callable[[str], Daemon]) -> None:
+def test_asyncio_notifier_reads_every_message(daemon: Callable[[str], Daemon]) -> None:
     port = daemon(FLOOD).wait_port("flood")
 
     async def read(bus: can.BusABC) -> list[can.Message]:
@@ -160,7 +160,7 @@ def test_an_asyncio_notifier_reads_every_message(daemon: Callable[[str], Daemon]
         assert_consecutive(asyncio.run(read(bus)))
 
 
-def test_a_daemon_reads_another_daemons_bus(
+def test_daemon_reads_the_bus_of_another_daemon(
     daemon: Callable[[str], Daemon], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     first = daemon(FLOOD)

@@ -1,9 +1,10 @@
-"""python-can's own commands, and cantools', on one of our ports, each as the process that a user starts."""
+"""The commands of python-can and cantools, reading a bus of the daemon, as processes like a user's."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import pty
 import signal
@@ -19,13 +20,13 @@ import pexpect
 import pexpect.fdpexpect
 import pytest
 
-from tests.harness import PATIENCE_S, Client, poll
+from tests.support.harness import PATIENCE_S, Client, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cancorderd.frame import Frame
-    from tests.harness import Daemon
+    from cancorderd.protocol.frame import Frame
+    from tests.support.harness import Daemon
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 DEMO = '[bus.demo]\ninterface = "mock"\nspeed = 5\n'
@@ -38,7 +39,7 @@ BO_ 256 Flood: 8 Mock
 
 
 class Content(NamedTuple):
-    """What a log file keeps of a frame, beside its time."""
+    """The fields of a frame that every log file stores, except the time."""
 
     arbitration_id: int
     is_extended: bool
@@ -56,7 +57,7 @@ def of_message(message: can.Message) -> Content:
 
 @contextlib.contextmanager
 def running(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """One of the environment's commands, ended by Ctrl+C where it has not ended by itself."""
+    """Run a command of the environment, and end it by Ctrl+C."""
     name, *arguments = command
     process = subprocess.Popen(
         [SCRIPTS / name, *arguments],
@@ -74,7 +75,7 @@ def running(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
 
 @contextlib.contextmanager
 def on_a_terminal(*command: str | Path) -> Iterator[pexpect.fdpexpect.fdspawn[str]]:
-    """The same with 24 lines of 80 columns; it has to end by itself."""
+    """Run a command on a terminal of 24 lines and 80 columns; it has to end by itself."""
     name, *arguments = command
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -95,11 +96,11 @@ def on_a_terminal(*command: str | Path) -> Iterator[pexpect.fdpexpect.fdspawn[st
 
 
 def within(recorded: list[Content], seen: list[Content]) -> int:
-    """Where in `seen` the whole of `recorded` is, without a gap."""
+    """Return the index in `seen` at which `recorded` begins; AssertionError if it is not there without a gap."""
     for start in range(len(seen) - len(recorded) + 1):
         if seen[start : start + len(recorded)] == recorded:
             return start
-    raise AssertionError(f"{recorded} are not, one after the other, in {seen}")
+    raise AssertionError(f"{recorded} are not, without a gap, in {seen}")
 
 
 @pytest.mark.parametrize("ending", ["blf", "log", "asc"])
@@ -118,33 +119,33 @@ def test_can_logger_records_every_frame(daemon: Callable[[str], Daemon], tmp_pat
         messages = list(reader)
     assert len(messages) >= 100
     assert {message.channel for message in messages} == {"can0" if ending == "log" else 0}
-    start = within([of_message(one) for one in messages], [of_frame(one) for one in frames])
-    # BLF keeps the time at which it begins in ms, ASC counts from 0.
+    start = within([of_message(message) for message in messages], [of_frame(frame) for frame in frames])
+    # BLF stores the time of its beginning in ms, ASC counts from 0.
     offset_s = 0.0 if ending != "asc" else frames[start].timestamp_s - messages[0].timestamp
     for message, frame in zip(messages, frames[start:], strict=False):
         assert message.timestamp + offset_s == pytest.approx(frame.timestamp_s, rel=0, abs=0.002)
 
 
-def test_can_logger_records_on_after_the_daemon_was_restarted(
+def test_can_logger_records_on_after_a_restart_of_the_daemon(
     daemon: Callable[[str], Daemon], tmp_path: Path
 ) -> None:
-    one = daemon(FLOOD)
-    port = one.wait_port("flood")
-    one.write(FLOOD + f"port = {port}\n")
+    gateway = daemon(FLOOD)
+    port = gateway.wait_port("flood")
+    gateway.write(FLOOD + f"port = {port}\n")
     file = tmp_path / "x.log"
     with running("can_logger", "-i", "ecuconnect", "-c", f"localhost:{port}", "-f", file) as logger:
-        poll(lambda: one.bus("flood")["clients"])
-        one.stop()
+        poll(lambda: gateway.bus("flood")["clients"])
+        gateway.stop()
         assert logger.stdout
         poll(lambda: logger.stdout and "the server ended the stream" in logger.stdout.readline())
-        one.start()
-        poll(lambda: one.bus("flood")["clients"])
+        gateway.start()
+        poll(lambda: gateway.bus("flood")["clients"])
         with Client(port) as viewer:
             viewer.wait_frames(1000)
     numbers = [
         struct.unpack(">Q", bytes.fromhex(line.split()[2][4:]))[0] for line in file.read_text().splitlines()
     ]
-    restarts = [number for at, number in enumerate(numbers[1:]) if number != numbers[at] + 1]
+    restarts = [number for last, number in itertools.pairwise(numbers) if number != last + 1]
     assert restarts == [0]
 
 
@@ -167,7 +168,7 @@ def test_cantools_monitor_decodes(daemon: Callable[[str], Daemon], tmp_path: Pat
 
 
 @pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity"), reason="multicast on loopback is set up as on Linux"
+    not hasattr(os, "sched_getaffinity"), reason="needs multicast on loopback, as Linux sets it up"
 )
 def test_can_bridge_copies_the_bus_to_another_interface(daemon: Callable[[str], Daemon]) -> None:
     port = daemon(FLOOD).wait_port("flood")

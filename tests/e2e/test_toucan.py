@@ -1,12 +1,12 @@
-"""The unplug and replug drill with an emulated TouCAN, through the whole daemon."""
+"""The real daemon with an emulated TouCAN that is unplugged and replugged."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from tests.adapters.toucan_stage import Stage, Word
-from tests.harness import Client, poll
+from tests.support.harness import Client, busy_limit_s, poll
+from tests.support.toucan_stage import Stage, Word
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.harness import Daemon
+    from tests.support.harness import Daemon
 
 
-def test_unplugged_and_plugged_again_with_a_client_that_stays(
+def test_replugged_adapter_is_used_again_and_the_client_stays_connected(
     daemon: Callable[[str], Daemon], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Stage(tmp_path) as stage:
@@ -31,13 +31,13 @@ def test_unplugged_and_plugged_again_with_a_client_that_stays(
             assert gone["reason"]
             stage.plug()
             plugged = time.monotonic()
-            viewer.wait_more(2)
-            assert time.monotonic() - plugged < 2
+            viewer.wait_more()
+            assert time.monotonic() - plugged < busy_limit_s(5)
             viewer.wait_frames(len(viewer.frames) + 5000)
             assert not viewer.ended
             stamps = [frame.timestamp_us for frame in viewer.frames]
             assert stamps == sorted(stamps)
             poll(lambda: running.bus("t")["restarts"] == 1)
         events = running.ctl("events", "t").stdout
-        assert "backoff: " in events, "the gap"
-        assert gone["last_error"] in events, "and its cause"
+        assert "backoff: " in events
+        assert gone["last_error"] in events

@@ -1,4 +1,4 @@
-"""What avahi, a Zeroconf implementation that is not ours, sees of the daemon's records."""
+"""The daemon's Zeroconf records as avahi, another implementation, sees them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SERVICE_TYPE = "_ecuconnect-log._tcp"
 
 
 class Record(NamedTuple):
-    """One resolved record, as avahi-browse found it on one interface by one protocol."""
+    """A resolved record, as avahi-browse found it on an interface over a protocol."""
 
     interface: str
     protocol: str
-    """Over which it was found: IPv4 or IPv6."""
+    """IPv4 or IPv6, over which the record was found."""
     instance: str
     host: str
     address: str
@@ -23,27 +23,27 @@ class Record(NamedTuple):
 
 
 def forget() -> None:
-    """Start avahi anew: a supervisor that a test killed could not withdraw its records, and they live for an hour."""
+    """Restart avahi: a killed supervisor could not withdraw its records, and they live for an hour."""
     subprocess.run(["systemctl", "restart", "avahi-daemon"], check=True, timeout=60)
 
 
 def browse() -> list[Record]:
-    """Every logger on the network now, once for each interface and protocol over which it was found.
+    """Return the loggers on the network, once for each interface and protocol over which they were found.
 
-    One of a logger's addresses only: avahi tells one.
+    Each has a single address, since avahi-browse prints a single address.
     """
     output = subprocess.run(
         ["avahi-browse", "-rpt", SERVICE_TYPE], check=True, capture_output=True, text=True, timeout=60
     ).stdout
     found = [_record(line) for line in output.splitlines() if line.startswith("=;")]
-    # What changes while avahi-browse looks is told again.
-    return list({(one.interface, one.protocol, one.instance): one for one in found}.values())
+    # A record that changes while avahi-browse runs is printed again.
+    return list({(record.interface, record.protocol, record.instance): record for record in found}.values())
 
 
 def _record(line: str) -> Record:
-    """A line of `avahi-browse -p`: =;interface;protocol;instance;type;domain;host;address;port;"text" ..."""
+    """Parse a line of `avahi-browse -p`: =;interface;protocol;instance;type;domain;host;address;port;"text" ..."""
     _, interface, protocol, instance, _, _, host, address, port, text = line.split(";", 9)
-    pairs = (one.partition("=") for one in shlex.split(text))
+    pairs = (word.partition("=") for word in shlex.split(text))
     return Record(
         interface,
         protocol,
@@ -56,6 +56,6 @@ def _record(line: str) -> Record:
 
 
 def _unescaped(name: str) -> str:
-    """A name without the \\ddd that -p writes for blanks and punctuation."""
+    """Replace the \\ddd that -p writes for blanks and punctuation."""
     parts = name.split("\\")
     return parts[0] + "".join(chr(int(part[:3])) + part[3:] for part in parts[1:])

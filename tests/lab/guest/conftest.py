@@ -1,4 +1,4 @@
-"""What the lab tests share. They need the machine of tests/lab/machine and are not collected elsewhere."""
+"""Fixtures of the lab tests, which are collected only in the machine of tests/lab/machine."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ if TYPE_CHECKING:
 collect_ignore_glob = [] if "CANCORDER_LAB" in os.environ else ["test_*.py"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the long form of the drills")
+
+
 @pytest.fixture
 def vcan0() -> Iterator[str]:
-    """A CAN FD interface that is up, for one test."""
+    """Create a CAN FD interface that is up, for a test."""
     with interfaces.vcan("vcan0"):
         yield "vcan0"
 
 
 @pytest.fixture(scope="module")
 def vcans() -> Iterator[list[str]]:
-    """Three of them, for all tests of a module."""
+    """Create three such interfaces, for all tests of a module."""
     names = ["vcan0", "vcan1", "vcan2"]
     with ExitStack() as stack:
         for name in names:
@@ -35,11 +39,11 @@ def vcans() -> Iterator[list[str]]:
 
 @pytest.fixture
 def fresh_avahi() -> None:
-    """avahi without the records of earlier tests."""
+    """Clear the records of earlier tests from avahi."""
     avahi.forget()
 
 
 @pytest.fixture(scope="session")
 def installed() -> None:
-    """The service, as the package installs it; not started."""
+    """Install the service as the package does, without a start."""
     service.install()

@@ -1,4 +1,4 @@
-"""Network interfaces of the machine, as `ip` makes, changes and removes them."""
+"""Network interfaces of the machine, created, changed and removed by `ip`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CAN_FD_MTU = 72
 
 
 def ip(command: str) -> None:
-    """Run `ip` with these words; CalledProcessError where it refuses."""
+    """Run `ip` with these words. Raises CalledProcessError if it fails."""
     subprocess.run(["ip", *command.split()], check=True)
 
 
@@ -24,19 +24,19 @@ def add_vcan(name: str) -> None:
 
 @contextlib.contextmanager
 def vcan(name: str) -> Iterator[None]:
-    """A virtual CAN interface that is up and takes CAN FD."""
+    """Create a virtual CAN interface that is up and supports CAN FD."""
     add_vcan(name)
     try:
         yield
     finally:
-        # A test that failed may have left it removed.
+        # A failed test may have removed it.
         with contextlib.suppress(subprocess.CalledProcessError):
             ip(f"link del {name}")
 
 
 @contextlib.contextmanager
 def network(name: str, *addresses: str) -> Iterator[None]:
-    """An interface beside lo that takes multicast, with these addresses. Nobody else is on it."""
+    """Create an interface beside lo with these addresses and multicast; no other host is on its network."""
     ip(f"link add {name} type dummy")
     try:
         ip(f"link set {name} multicast on up")
@@ -48,10 +48,10 @@ def network(name: str, *addresses: str) -> Iterator[None]:
 
 
 def add_address(name: str, address: str) -> None:
-    """Give an address; without IPv6's search for duplicates, so that it is in force at once."""
+    """Add an address, without IPv6's search for duplicates, so that it works at once."""
     ip(f"address add {address} dev {name}{' nodad' if ':' in address else ''}")
 
 
 def cansend(interface: str, text: str) -> None:
-    """Send one frame, written as cansend(1) has it."""
+    """Send a frame, in the notation of cansend(1)."""
     subprocess.run(["cansend", interface, text], check=True)

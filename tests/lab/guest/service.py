@@ -1,4 +1,4 @@
-"""The service as a package installs it: unit, user, udev rules, and commands that run this checkout."""
+"""The service as the package installs it: unit, user, udev rules, and commands that run this checkout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.harness import ROOT, poll
+from tests.support.harness import ROOT, poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ UNIT = "cancorderd.service"
 FILE = Path("/etc/cancorder.toml")
 UNITS = Path("/etc/systemd/system")
 _PACKAGING = ROOT / "packaging"
-_WRAPPER = '#!/bin/sh\nPYTHONPATH=/repo exec /opt/venv/bin/python -m cancorderd.cli.{} "$@"\n'
+_WRAPPER = '#!/bin/sh\nPYTHONPATH=/repo exec /opt/venv/bin/python -P -m cancorderd.cli.{} "$@"\n'
 
 
 def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -36,8 +36,8 @@ def systemctl(*arguments: str, check: bool = True) -> subprocess.CompletedProces
 
 
 def install() -> None:
-    """What the package does; the machine forgets it with its end."""
-    # The service's user may not write beside the source, and would compile it with every process.
+    """Install the files of the package; the machine forgets them at its end."""
+    # The service's user may not write bytecode beside the source; without it, each process would compile.
     compileall.compile_dir("/repo/cancorderd", quiet=2)
     for name in ("cancorderd", "cancorderctl"):
         command = Path("/usr/bin") / name
@@ -57,7 +57,7 @@ def install() -> None:
 
 @contextlib.contextmanager
 def drop_in(name: str) -> Iterator[None]:
-    """One of the drop-ins that the package brings and does not switch on."""
+    """Enable a drop-in that the package contains but does not enable."""
     folder = UNITS / f"{UNIT}.d"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(_PACKAGING / "systemd/drop-ins" / name, folder)
@@ -70,7 +70,7 @@ def drop_in(name: str) -> Iterator[None]:
 
 
 class Service:
-    """The running unit, with these buses."""
+    """The running unit, with the given buses."""
 
     def __init__(self, buses: str) -> None:
         self.write(buses)
@@ -108,7 +108,7 @@ class Service:
         return found
 
     def wait_active(self, other_than: int, deadline_s: float) -> int:
-        """Wait until another process than this one is up and says so; its id."""
+        """Wait until the unit is active with another process than `other_than`; return its id."""
 
         def up() -> int | None:
             found = self.show("ActiveState", "MainPID")
@@ -120,7 +120,7 @@ class Service:
         return pid
 
     def journal(self, *matches: str) -> str:
-        """What was logged since this service began."""
+        """Return the messages since the start of this service."""
         run("journalctl", "--sync")
         arguments = matches or ("-u", UNIT)
         return run("journalctl", "-o", "cat", f"--since=@{self.since:.0f}", *arguments).stdout
@@ -135,7 +135,7 @@ class Service:
 
 
 class Prober:
-    """Connects to a port every 20 ms, and counts how often that was refused or took too long."""
+    """Connects to a port every 20 ms, and collects the failures and time-outs."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._address = (host, port)

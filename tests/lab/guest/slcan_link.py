@@ -9,13 +9,13 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.adapters.slcan_thread import SlcanAdapter
+from tests.support.slcan_thread import SlcanAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.adapters.slcan_adapter import Adapter
+    from tests.support.slcan_adapter import EmulatedSlcan
 
 _TIOCSETD = 0x5423
 _SIOCGIFNAME = 0x8910
@@ -23,8 +23,8 @@ _N_SLCAN = 17
 
 
 @contextmanager
-def slcan_link(folder: Path) -> Iterator[tuple[str, Adapter]]:
-    """The name of the new interface, and the adapter behind it."""
+def slcan_link(folder: Path) -> Iterator[tuple[str, EmulatedSlcan]]:
+    """Create an interface; yield its name and the adapter behind it."""
     subprocess.run(["modprobe", "slcan"], check=True)
     with SlcanAdapter(folder / "tty") as plugged:
         terminal = os.open(folder / "tty", os.O_RDWR | os.O_NOCTTY)

@@ -1,4 +1,4 @@
-"""What `cancorderctl detect` finds on a real SocketCAN, and what a bus that searches takes."""
+"""`cancorderctl detect` and buses with interface = "auto" on a real SocketCAN."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 import tomllib
 from typing import TYPE_CHECKING
 
-from tests.harness import Client, Daemon, poll
 from tests.lab.guest.interfaces import add_vcan, ip, vcan
-from tests.lab.guest.numbered import Traffic
+from tests.lab.guest.traffic import Traffic
+from tests.support.harness import Client, Daemon, poll
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,13 +31,13 @@ def test_detect_lists_the_interfaces_and_writes_them(tmp_path: Path, vcan0: str)
     done = daemon.ctl(
         "detect", "--json", "--write", "body", "--folder", str(folder), "--config", str(daemon.file)
     )
-    assert [each["bus"] for each in json.loads(done.stdout)["adapters"]] == ["body"]
+    assert [adapter["bus"] for adapter in json.loads(done.stdout)["adapters"]] == ["body"]
     daemon.file.write_text(f'include = ["{folder}/*.toml"]\n{daemon.file.read_text()}')
     with daemon, Traffic(vcan0), Client(daemon.wait_port("body")) as client:
         client.wait_frames(10)
 
 
-def test_a_searching_bus_waits_takes_what_comes_and_says_so(tmp_path: Path) -> None:
+def test_auto_bus_waits_and_takes_the_first_adapter_that_appears(tmp_path: Path) -> None:
     with Daemon(tmp_path, AUTO) as daemon:
         bus = daemon.wait_state("any", "waiting")
         assert "there is no adapter" in bus["reason"]
@@ -47,7 +47,7 @@ def test_a_searching_bus_waits_takes_what_comes_and_says_so(tmp_path: Path) -> N
             bus = daemon.wait_state("any", "running")
             assert bus["details"]["found"] == "socketcan vcan0"
             assert "socketcan vcan0" in daemon.ctl("status").stdout
-            assert "any: found socketcan vcan0" in daemon.log.read_text()
+            daemon.wait_log("any: found socketcan vcan0")
             ip("link del vcan0")
             daemon.wait_state("any", "waiting")
             add_vcan("vcan0")
@@ -56,7 +56,7 @@ def test_a_searching_bus_waits_takes_what_comes_and_says_so(tmp_path: Path) -> N
             assert not client.ended
 
 
-def test_a_searching_bus_leaves_alone_what_others_have(tmp_path: Path, vcan0: str) -> None:
+def test_auto_bus_leaves_the_adapters_of_other_buses_alone(tmp_path: Path, vcan0: str) -> None:
     named = f'[bus.named]\ninterface = "socketcan"\nchannel = "{vcan0}"\n'
     other = '[bus.other]\ninterface = "auto"\n'
     with Daemon(tmp_path, AUTO + other + named) as daemon:

@@ -1,4 +1,4 @@
-"""`cancorderctl dump` beside candump: the same frames, word for word the same lines."""
+"""`cancorderctl dump` beside candump: the same lines for the same frames."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import ROOT, Daemon, poll
 from tests.lab.guest.interfaces import cansend
 from tests.lab.guest.test_socketcan_frames import CAN_FD, CLASSIC
+from tests.support.harness import ROOT, Daemon, poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Named as their interfaces, so that the lines can be the same.
+# The buses have the names of their interfaces, so that the lines can be equal.
 BUSES = """
 [bus.vcan0]
 interface = "socketcan"
@@ -41,7 +41,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, vcans: list[str]) -> Iterat
 
 
 class Output:
-    """A command's lines in a file, for as long as they are read."""
+    """A running command whose output goes to a file."""
 
     def __init__(self, file: Path, command: list[str]) -> None:
         self.file = file
@@ -60,20 +60,20 @@ class Output:
 def both(
     daemon: Daemon, folder: Path, sources: list[str], options: list[str], frames: list[str]
 ) -> list[list[str]]:
-    """What candump and dump print of these frames on vcan0, in the notation of cansend(1)."""
+    """Return the lines of candump and of dump for these frames on vcan0, in the notation of cansend(1)."""
     ctl = [sys.executable, "-m", "cancorderd.cli.cancorderctl", "--socket", str(daemon.socket)]
     outputs = [
         Output(folder / "candump", ["candump", *options, *sources]),
         Output(folder / "dump", [*ctl, "dump", *options, *sources]),
     ]
     try:
-        # Until each is there, frames pass it by: the marks tell, and are left out below.
-        poll(lambda: _mark() and all(one.lines() for one in outputs), what="both dumps run")
+        # A dump misses frames until it has started: marks are sent until both print them, and removed below.
+        poll(lambda: _mark() and all(output.lines() for output in outputs), what="both dumps run")
         for text in (*frames, LAST):
             cansend("vcan0", text)
-        poll(lambda: all(one.lines() and "7AB" in one.lines()[-1] for one in outputs), what="the last frame")
+        poll(lambda: all("7AB" in output.lines()[-1] for output in outputs), what="the last frame")
     finally:
-        found = [one.end() for one in outputs]
+        found = [output.end() for output in outputs]
     return [[line for line in lines if not re.search(rf"\b{MARK}[# ]", line)] for lines in found]
 
 
@@ -82,17 +82,17 @@ def _mark() -> bool:
     return True
 
 
-@pytest.mark.parametrize("options", [[], ["-L"], ["-t", "a"], ["-t", "A"], ["-L", "-t", "a"]])
-def test_lines_are_those_of_candump(daemon: Daemon, tmp_path: Path, options: list[str]) -> None:
+@pytest.mark.parametrize("options", [[], ["-L"], ["-t", "a"], ["-t", "A"], ["-L", "-t", "a"], ["-a"]])
+def test_lines_equal_those_of_candump(daemon: Daemon, tmp_path: Path, options: list[str]) -> None:
     theirs, ours = both(daemon, tmp_path, ["vcan0"], options, FRAMES)
     assert len(theirs) == len(FRAMES) + 1
     assert ours == theirs
 
 
 @pytest.mark.parametrize("stamps", ["d", "z"])
-def test_spans_of_time_are_those_of_candump(daemon: Daemon, tmp_path: Path, stamps: str) -> None:
+def test_time_differences_equal_those_of_candump(daemon: Daemon, tmp_path: Path, stamps: str) -> None:
     theirs, ours = both(daemon, tmp_path, ["vcan0"], ["-t", stamps], FRAMES)
-    if stamps == "z":  # their first marks need not be the same: the spans between lines are
+    if stamps == "z":  # the first marks may differ, but not the time between lines
         assert spans(ours) == spans(theirs)
         ours, theirs = ([re.sub(r"\(\d+\.\d{6}\)", "", line) for line in lines] for lines in (ours, theirs))
     assert ours == theirs
@@ -103,14 +103,14 @@ def spans(lines: list[str]) -> list[int]:
     return [moment - moments[0] for moment in moments]
 
 
-def test_names_are_in_columns_as_with_candump(daemon: Daemon, tmp_path: Path) -> None:
+def test_columns_of_names_equal_those_of_candump(daemon: Daemon, tmp_path: Path) -> None:
     theirs, ours = both(daemon, tmp_path, ["vcan0", "vcan1"], [], FRAMES[:3])
     assert ours == theirs
 
 
 @pytest.mark.parametrize(
     "filters",
-    # Mark and last frame must pass, by 7AA:7FE where nothing else lets them.
+    # Mark and last frame must pass: by 7AA:7FE, if by nothing else.
     [
         "123:7FF,7AA:7FE",
         "123~7FF",
@@ -120,7 +120,7 @@ def test_names_are_in_columns_as_with_candump(daemon: Daemon, tmp_path: Path) ->
         "100:100,123~7FF,j",
     ],
 )
-def test_filters_pass_what_they_pass_with_candump(daemon: Daemon, tmp_path: Path, filters: str) -> None:
+def test_filters_pass_the_same_frames_as_with_candump(daemon: Daemon, tmp_path: Path, filters: str) -> None:
     theirs, ours = both(daemon, tmp_path, [f"vcan0,{filters}"], [], FRAMES)
     assert len(theirs) > 1
     assert ours == theirs

@@ -1,4 +1,4 @@
-"""The commands that are one bus, on a real SocketCAN and a network with avahi: the README's lines, word for word."""
+"""The command lines of the ancestor's README, on a real SocketCAN and a network with avahi."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.adapters.slcan_thread import SlcanAdapter
-from tests.e2e import readme_commands
-from tests.e2e.readme_as_user import try_out
-from tests.e2e.readme_commands import Needs, Shell, lines, setup_lines
-from tests.harness import Client, poll
+from tests.e2e import ancestors_commands
+from tests.e2e.ancestors_command_as_user import try_out
+from tests.e2e.ancestors_commands import Needs, Shell, lines, setup_lines
 from tests.lab.guest import avahi
 from tests.lab.guest.interfaces import cansend, ip, network, vcan
-from tests.lab.guest.numbered import Traffic
 from tests.lab.guest.slcan_link import slcan_link
+from tests.lab.guest.traffic import Traffic
+from tests.support.harness import Client, poll
+from tests.support.slcan_thread import SlcanAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,12 +30,12 @@ CAN0_UP = "sudo ip link set can0 up type can bitrate 500000"
 
 @pytest.fixture(scope="module", autouse=True)
 def _installed() -> None:
-    readme_commands.install(Path("/usr/local/bin"))
+    ancestors_commands.install(Path("/usr/local/bin"))
 
 
 @pytest.fixture
 def real_links(tmp_path: Path) -> Iterator[None]:
-    """can0 and can1, as CAN hardware makes them: down, and carrying frames once they are up."""
+    """Create can0 and can1 as CAN hardware does: down, with traffic as soon as they are up."""
     with contextlib.ExitStack() as stack:
         for name in ("can0", "can1"):
             (tmp_path / name).mkdir()
@@ -71,9 +71,9 @@ def test_line_for_an_interface(line: str, real_links: None) -> None:
 
 def test_lines_for_a_virtual_interface() -> None:
     (line,) = [line for line in lines(Needs.SOCKETCAN) if "vcan" in line]
-    for one in SETTING_UP:
-        if "vcan" in one:
-            run(one)
+    for command in SETTING_UP:
+        if "vcan" in command:
+            run(command)
     try:
         with Traffic("vcan0"), Shell(line) as shell:
             try_out(shell)
@@ -83,7 +83,7 @@ def test_lines_for_a_virtual_interface() -> None:
 
 
 def test_lines_with_netcat() -> None:
-    assert "nc localhost <PORT_FROM_LOG> | xxd" in readme_commands.README
+    assert "nc localhost <PORT_FROM_LOG> | xxd" in ancestors_commands.README
     with Shell("cancorder-mock-uds-canlogger --no-zeroconf") as shell:
         port = shell.wait_port()
         dump = run(f"nc localhost {port} | xxd | head -n 2")
@@ -91,17 +91,17 @@ def test_lines_with_netcat() -> None:
         assert " 0000 07e0 0008 0210  " in dump.splitlines()[0]
 
 
-def test_a_gs_usb_adapter_named_as_an_interface_is_meant_for_socketcan(vcan0: str) -> None:
+def test_interface_given_as_gs_usb_channel_is_opened_by_socketcan(vcan0: str) -> None:
     with Traffic(vcan0), Shell(f"cancorder-canlogger -c {vcan0}") as shell:
         shell.wait_line(
-            f"gs_usb numbers its adapters, and knows no {vcan0}. Trying the socketcan interface {vcan0}"
+            f"gs_usb adapters have numbers, so {vcan0} is none of them. Trying the socketcan interface {vcan0}"
         )
         shell.wait_line(f"CAN bus opened: socketcan {vcan0}")
         try_out(shell)
         shell.end()
 
 
-def test_what_does_not_work_is_searched_for(vcan0: str) -> None:
+def test_another_adapter_is_searched_for_if_the_given_one_fails(vcan0: str) -> None:
     with Traffic(vcan0), Shell("cancorder-canlogger -i slcan -c /dev/none") as shell:
         shell.wait_line("Failed to open CAN bus: /dev/none does not exist")
         shell.wait_line("Trying auto-detection")
@@ -110,7 +110,7 @@ def test_what_does_not_work_is_searched_for(vcan0: str) -> None:
         shell.end()
 
 
-def test_fd_frames_pass_where_the_interface_has_them(vcan0: str) -> None:
+def test_fd_frames_pass_if_the_interface_supports_them(vcan0: str) -> None:
     with (
         Shell(f"cancorder-canlogger -i socketcan -c {vcan0} -v") as shell,
         Client(shell.wait_port()) as viewer,
@@ -123,7 +123,7 @@ def test_fd_frames_pass_where_the_interface_has_them(vcan0: str) -> None:
         shell.wait_line(r"SKIP 1 remote frame\(s\)")
 
 
-def test_an_interface_that_goes_is_waited_for() -> None:
+def test_removed_interface_is_waited_for() -> None:
     with contextlib.ExitStack() as stack:
         link = stack.enter_context(contextlib.ExitStack())
         link.enter_context(vcan("vcan0"))
@@ -174,18 +174,18 @@ def test_an_interface_that_goes_is_waited_for() -> None:
         ),
     ],
 )
-def test_it_is_announced_as_the_ancestor_was(
+def test_announcement_equals_that_of_the_ancestor(
     line: str, instance: str, text: dict[str, str], vcan0: str, fresh_avahi: None
 ) -> None:
     with network("lan0", "192.168.77.1/24"), Shell(line) as shell:
         port = shell.wait_port()
         shell.wait_line(r"\[zeroconf] Announced as ECUconnect-Logger ")
 
-        def told() -> avahi.Record | None:
-            found = [one for one in avahi.browse() if (one.interface, one.protocol) == ("lan0", "IPv4")]
-            return found[0] if found else None
+        def announced() -> avahi.Record | None:
+            found = avahi.browse()
+            return next((each for each in found if (each.interface, each.protocol) == ("lan0", "IPv4")), None)
 
-        record = poll(told, what="a record")
+        record = poll(announced, what="a record")
         assert record
         assert record.instance == instance.format(host=socket.gethostname(), port=port)
         assert record.port == port
@@ -195,11 +195,11 @@ def test_it_is_announced_as_the_ancestor_was(
         shell.wait_line(r"\[zeroconf] Withdrew ECUconnect-Logger ")
 
 
-def test_nothing_is_announced_where_that_is_unwanted(vcan0: str) -> None:
+def test_nothing_is_announced_with_no_zeroconf(vcan0: str) -> None:
     with Shell(f"cancorder-canlogger -i socketcan -c {vcan0} --no-zeroconf") as shell:
         shell.wait_port()
         with Client(shell.wait_port()), Traffic(vcan0):
             shell.wait_line("connected")
         shell.signal(signal.SIGTERM)
         shell.wait_line(r"\[stats]")
-        assert not [one for one in shell.lines if "zeroconf" in one]
+        assert not [line for line in shell.lines if "zeroconf" in line]

@@ -1,4 +1,4 @@
-"""The Debian package: installs offline and serves at once, survives an upgrade, and a purge leaves nothing."""
+"""The Debian package installs offline, serves at once and survives an upgrade; a purge leaves nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from cancorderd import __version__
-from tests.harness import Client, poll
+from tests.support.harness import Client, poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OLD = "0.0.9"
 CONFIGURATION = Path("/etc/cancorder.toml")
 ACTIVE_S = 10.0
-"""The service runs this soon after dpkg has returned."""
+"""Seconds from the return of dpkg until the service runs."""
 LEFT_ALONE = (
     "/proc",
     "/sys",
@@ -35,7 +35,7 @@ LEFT_ALONE = (
     "/var/log",
     "/var/cache",
 )
-"""Where the kernel, the tests and others write meanwhile."""
+"""Folders to which the kernel, the tests and other programs write meanwhile."""
 OTHERS = ("/var/lib/dpkg", "/var/lib/apt/")
 BUSES = """
 [bus.bench]
@@ -46,12 +46,12 @@ start = "always"
 
 def package(version: str) -> Path:
     path = Path(f"/out/cancorderd_{version}_amd64.deb")
-    assert path.exists(), f"there is no {path}: tests/lab/run makes it"
+    assert path.exists(), f"{path} does not exist. tests/lab/run builds it."
     return path
 
 
 def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """As an administrator would, with nothing of the tests' environment."""
+    """Run a command as an administrator would, without the environment of the tests."""
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
         command,
@@ -86,16 +86,16 @@ def status() -> dict[str, Any]:
 
 
 def running() -> dict[str, int]:
-    """The ports of the buses that run."""
+    """Return the ports of the running buses."""
     return {bus["name"]: bus["port"] for bus in status()["buses"] if bus["state"] == "running"}
 
 
 def files() -> set[str]:
     found = set()
     for folder, folders, names in os.walk("/"):
-        folders[:] = [each for each in folders if os.path.join(folder, each) not in LEFT_ALONE]
-        found |= {os.path.join(folder, each) for each in (*folders, *names)}
-    return {each for each in found if not each.startswith(OTHERS)}
+        folders[:] = [name for name in folders if os.path.join(folder, name) not in LEFT_ALONE]
+        found |= {os.path.join(folder, name) for name in (*folders, *names)}
+    return {path for path in found if not path.startswith(OTHERS)}
 
 
 def accounts() -> str:
@@ -103,8 +103,8 @@ def accounts() -> str:
 
 
 def processes() -> list[str]:
-    """What of cancorderd runs, but for these tests."""
-    lines = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    """Return the command lines of cancorderd's processes, without these tests."""
+    lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
     return [line for line in lines if "cancorder" in line and "pytest" not in line]
 
 
@@ -115,16 +115,16 @@ def _purged_afterwards() -> Iterator[None]:
     run("dpkg", "--purge", "cancorderd", check=False)
 
 
-def test_installed_it_serves_and_purged_it_leaves_nothing() -> None:
-    # What Debian's own tools make on their first use is not ours.
+def test_installed_package_serves_and_a_purge_leaves_nothing() -> None:
+    # Debian's own tools create files on their first use.
     run("systemd-sysusers")
     before = files()
     accounts_before = accounts()
-    said = install(__version__)
+    output = install(__version__)
     try:
         poll(lambda: "simulation" in running(), ACTIVE_S, "the mock bus runs")
     except AssertionError as error:
-        raise AssertionError(f"{error}\n{said}\n{journal()}") from None
+        raise AssertionError(f"{error}\n{output}\n{journal()}") from None
     assert run("systemctl", "is-active", "cancorderd").stdout.strip() == "active"
     assert run("systemctl", "is-enabled", "cancorderd").stdout.strip() == "enabled"
     with Client(running()["simulation"]) as client:
@@ -135,9 +135,8 @@ def test_installed_it_serves_and_purged_it_leaves_nothing() -> None:
     assert Path("/etc/cancorder.d").is_dir()
     user = pwd.getpwnam("cancorder")
     assert user.pw_uid != 0
-    assert {one.username() for one in psutil.process_iter() if "cancorder" in " ".join(one.cmdline())} >= {
-        "cancorder"
-    }
+    users = {each.username() for each in psutil.process_iter() if "cancorder" in " ".join(each.cmdline())}
+    assert "cancorder" in users
 
     purge()
     after = files()
@@ -150,7 +149,7 @@ def test_installed_it_serves_and_purged_it_leaves_nothing() -> None:
     assert not list(Path("/run").glob("cancorder*"))
 
 
-def test_an_upgrade_keeps_ports_and_configuration_and_a_removal_the_latter() -> None:
+def test_upgrade_keeps_ports_and_configuration_and_removal_keeps_the_configuration() -> None:
     install(OLD)
     poll(running, what="the old version runs")
     edited = CONFIGURATION.read_text() + BUSES
@@ -164,7 +163,7 @@ def test_an_upgrade_keeps_ports_and_configuration_and_a_removal_the_latter() -> 
         client.wait_frames(1)
 
     install(__version__)
-    poll(lambda: running() == ports, what="both buses run on the ports that they had")
+    poll(lambda: running() == ports, what="both buses run on their ports")
     assert status()["version"] == __version__
     assert CONFIGURATION.read_text() == edited
     assert run("systemctl", "is-active", "cancorderd").stdout.strip() == "active"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import Client, poll
 from tests.lab.guest.service import UNIT, Service, systemctl
+from tests.support.harness import Client, poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

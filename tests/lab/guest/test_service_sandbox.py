@@ -1,4 +1,4 @@
-"""Inside the unit's sandbox: everything that the daemon is for works, and little else."""
+"""The unit's sandbox: everything that the daemon needs works, and little else."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.adapters.terminal import Terminal
-from tests.harness import Client, poll
 from tests.lab.guest import avahi
 from tests.lab.guest.interfaces import network
-from tests.lab.guest.numbered import Traffic
 from tests.lab.guest.service import UNIT, UNITS, Service, drop_in, run, systemctl
+from tests.lab.guest.traffic import Traffic
+from tests.support.harness import Client, poll
+from tests.support.slcan_port import SlcanPort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +32,14 @@ interface = "slcan"
 channel = "{ADAPTER}"
 """
 OPEN = Path("/srv/open")
-"""A folder that every user may write, so that nothing but the sandbox protects it."""
+"""A folder that every user may write, so that only the sandbox protects it."""
 FORBIDDEN = [f"{one}/lab" for one in ("/etc", "/usr", "/var/lib", "/var/tmp/..", "/home", "/root", "/boot", "/run", OPEN, "/dev/shm/..")]  # fmt: skip
 TRIED = Path("/var/lib/cancorder/tried")
 
 
 @contextlib.contextmanager
 def started_with(command: str) -> Iterator[None]:
-    """The unit, with this shell command run in its sandbox once it is up."""
+    """Start the unit, and run this shell command in its sandbox when it is up."""
     script = Path("/usr/local/bin/lab-probe")
     script.write_text(f"#!/bin/sh\n{command}\n")
     script.chmod(0o755)
@@ -64,7 +64,7 @@ def exposure() -> float:
     return float(found[1])
 
 
-def test_recordings_are_written_and_a_folder_out_of_reach_is_told(installed: None) -> None:
+def test_recordings_are_written_and_an_unreachable_folder_is_reported(installed: None) -> None:
     OPEN.mkdir(mode=0o777, exist_ok=True)
     mock = 'interface = "mock"\nstart = "always"\n'
     buses = f'[bus.kept]\n{mock}record = {{}}\n[bus.lost]\n{mock}record = {{ directory = "{OPEN}" }}\n'
@@ -83,8 +83,8 @@ def test_recordings_are_written_and_a_folder_out_of_reach_is_told(installed: Non
 
 
 @pytest.mark.usefixtures("fresh_avahi")
-def test_vcan_terminal_and_zeroconf_work(installed: None, vcan0: str) -> None:
-    with network("lan0", "192.168.77.1/24", "fd00:77::1/64"), Terminal(ADAPTER) as adapter:
+def test_vcan_serial_port_and_zeroconf_work(installed: None, vcan0: str) -> None:
+    with network("lan0", "192.168.77.1/24", "fd00:77::1/64"), SlcanPort(ADAPTER) as adapter:
         device = os.path.realpath(ADAPTER)
         os.chown(device, -1, grp.getgrnam("dialout").gr_gid)
         os.chmod(device, 0o660)
@@ -92,22 +92,23 @@ def test_vcan_terminal_and_zeroconf_work(installed: None, vcan0: str) -> None:
             ports = {name: service.wait_state(name, "running")["port"] for name in ("powertrain", "body")}
             with Traffic(vcan0), Client(ports["powertrain"]) as one, Client(ports["body"], host="::1") as two:
                 one.wait_frames(10)
-                poll(lambda: len(service.buses()["body"]["clients"]) == 1, what="the second is there")
+                poll(lambda: len(service.buses()["body"]["clients"]) == 1, what="the second client")
                 adapter.write(b"t1232AABB\r")
                 assert two.wait_frames(1)[0].data == b"\xaa\xbb"
             poll(
-                lambda: {one.port for one in avahi.browse()} == set(ports.values()), what="both are announced"
+                lambda: {record.port for record in avahi.browse()} == set(ports.values()),
+                what="both are announced",
             )
             assert "Traceback" not in service.journal()
 
 
-def test_figure_of_systemd_analyze(installed: None) -> None:
+def test_exposure_level_of_systemd_analyze(installed: None) -> None:
     assert exposure() <= 2.0
     with drop_in("configure-links.conf"):
         assert exposure() <= 2.3
 
 
-def test_nothing_can_be_written_but_its_own_folders(installed: None) -> None:
+def test_only_its_own_folders_can_be_written(installed: None) -> None:
     OPEN.mkdir(exist_ok=True)
     OPEN.chmod(0o777)
     own = ["/run/cancorder/lab", "/var/lib/cancorder/lab", "/tmp/lab"]
@@ -119,8 +120,38 @@ def test_nothing_can_be_written_but_its_own_folders(installed: None) -> None:
     assert not Path("/tmp/lab").exists(), "its own /tmp"
 
 
+@pytest.fixture
+def users() -> Iterator[dict[str, str]]:
+    """Two users: a member of the group cancorder, and a stranger."""
+    names = {"member": "lab-member", "stranger": "lab-stranger"}
+    run("useradd", "--no-create-home", "--groups", "cancorder", names["member"])
+    run("useradd", "--no-create-home", names["stranger"])
+    try:
+        yield names
+    finally:
+        for name in names.values():
+            run("userdel", name)
+
+
+def test_members_of_the_group_may_read_and_not_change(installed: None, users: dict[str, str]) -> None:
+    with Service('[bus.mock]\ninterface = "mock"\nstart = "always"\n') as service:
+        service.wait_state("mock", "running")
+
+        def ctl(user: str, *arguments: str) -> int:
+            return run("runuser", "-u", users[user], "--", "cancorderctl", *arguments, check=False).returncode
+
+        assert {verb: ctl("member", *verb.split()) for verb in ("status", "events", "clients")} == {
+            "status": 0, "events": 0, "clients": 0,
+        }  # fmt: skip
+        assert {verb: ctl("member", *verb.split()) for verb in ("stop mock", "reload")} == {
+            "stop mock": 4, "reload": 4,
+        }  # fmt: skip
+        assert ctl("stranger", "status") == 4
+        assert service.buses()["mock"]["state"] == "running"
+
+
 DEVICE = Path("/dev/lab-device")
-"""One that every user may open, and that the unit does not need."""
+"""A device that every user may open, and that the unit does not need."""
 KERNEL_LOG = os.makedev(1, 11)
 LIBRARIES = {
     "import ctypes; print(ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 3)())": "3",
@@ -140,7 +171,7 @@ TRICKS = {
 
 
 def test_libraries_work_and_tricks_do_not(installed: None) -> None:
-    """One line of answer for each: the last that Python says."""
+    """The answer to each program is the last line of its output."""
     os.mknod(DEVICE, stat.S_IFCHR, KERNEL_LOG)
     DEVICE.chmod(0o666)
     commands = [f'/opt/venv/bin/python -c "{one}" 2>&1 | tail -n 1' for one in (*LIBRARIES, *TRICKS)]
@@ -156,10 +187,10 @@ SIOCSIFFLAGS = 0x8914
 fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sH14x", b"vcan0", 0))
 print("done")
 """
-"""Not ip(8): it gives its rights up by a system call that the sandbox forbids."""
+"""ip(8) would not do: it drops its rights by a system call that the sandbox forbids."""
 
 
-def test_links_can_be_changed_with_the_drop_in_alone(installed: None, vcan0: str) -> None:
+def test_links_can_be_changed_only_with_the_drop_in(installed: None, vcan0: str) -> None:
     command = f"/opt/venv/bin/python -c '{LINK_DOWN}' >{TRIED} 2>&1; true"
     with started_with(command):
         assert "Operation not permitted" in TRIED.read_text()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import ROOT, Client
 from tests.lab.guest.service import UNIT, UNITS, Prober, Service, run, systemctl
+from tests.support.harness import ROOT, Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

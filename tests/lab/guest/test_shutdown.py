@@ -1,4 +1,4 @@
-"""The end: SIGTERM in good order and in time, and no worker that outlives a supervisor that was killed."""
+"""SIGTERM ends everything in order and in time; no worker outlives a killed supervisor."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import Client, Daemon, alive, poll
 from tests.lab.guest import avahi
 from tests.lab.guest.interfaces import network
-from tests.lab.guest.numbered import Traffic
+from tests.lab.guest.traffic import Traffic
+from tests.support.harness import Client, Daemon, alive, poll
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,11 +26,11 @@ channel = "can7"
 interface = "mock"
 """
 NOT_RUNNING = 7
-"""What cancorderctl exits with where no daemon answers."""
+"""Exit status of cancorderctl if no daemon answers."""
 TERMINATION_S = 3.0
 ORPHANED_S = 5.0
 FAREWELL_S = 5.0
-"""Who hears that a record is withdrawn forgets it one second later (RFC 6762, 10.1)."""
+"""A withdrawn record is forgotten after one second (RFC 6762, 10.1)."""
 
 
 @pytest.mark.usefixtures("fresh_avahi")
@@ -42,7 +42,7 @@ def test_sigterm_ends_every_process_and_every_record_in_time(tmp_path: Path, vca
         Client(daemon.wait_port("powertrain")) as client,
     ):
         client.wait_frames(1)
-        poll(lambda: len({one.port for one in avahi.browse()}) == 3, what="three buses are announced")
+        poll(lambda: len({record.port for record in avahi.browse()}) == 3, what="three buses are announced")
         workers = [worker.pid for worker in daemon.workers()]
         assert len(workers) == 3
         start_s = time.monotonic()
@@ -56,7 +56,7 @@ def test_sigterm_ends_every_process_and_every_record_in_time(tmp_path: Path, vca
         poll(lambda: not avahi.browse(), FAREWELL_S, "the records are gone")
 
 
-def test_a_killed_supervisor_leaves_no_worker(tmp_path: Path, vcan0: str) -> None:
+def test_killed_supervisor_leaves_no_worker(tmp_path: Path, vcan0: str) -> None:
     with Daemon(tmp_path, BUSES) as daemon, Traffic(vcan0):
         daemon.wait_state("powertrain", "running")
         daemon.wait_state("absent", "waiting")

@@ -1,4 +1,4 @@
-"""socketcan on a real kernel: each kind of frame arrives as it was sent, with the kernel's time stamp."""
+"""socketcan on a real kernel: frames of each kind arrive as they were sent, with the kernel's time stamps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from cancorderd.frame import BRS, ESI, EXTENDED, FD, Frame
-from tests.harness import Client, Daemon, poll
+from cancorderd.protocol.frame import BRS, ESI, EXTENDED, FD, Frame
 from tests.lab.guest.interfaces import cansend
+from tests.support.harness import Client, Daemon, poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,13 +56,13 @@ CAN_FD = [
 
 
 class Viewer:
-    """A client of one bus that tells when all that was sent has arrived, by a frame sent behind it."""
+    """A client of a bus that waits for sent frames by means of a mark sent behind them."""
 
     def __init__(self, bus: str, port: int) -> None:
         self.interface = INTERFACES[bus]
         self.client = Client(port)
         self._marks = itertools.count()
-        # Until the worker has accepted the connection, frames pass it by.
+        # The client misses frames until the worker has accepted the connection.
         poll(lambda: self._mark() or self.client.frames, what=f"{bus} sends to its client")
 
     def _mark(self) -> Frame | None:
@@ -71,7 +71,7 @@ class Viewer:
         return Frame(0, 0x10F, 0, data)
 
     def see(self, *texts: str) -> list[Frame]:
-        """What arrives of these frames, in the notation of cansend(1)."""
+        """Send these frames, in the notation of cansend(1); return those that arrive."""
         before = self._settle()
         for text in texts:
             cansend(self.interface, text)
@@ -79,14 +79,14 @@ class Viewer:
         return self.client.frames[before : after - 1]
 
     def _settle(self) -> int:
-        """Wait until the bus is empty: the number of frames that have arrived until then."""
+        """Wait until the bus is empty; return the number of frames that have arrived by then."""
         mark = self._mark()
 
         def arrived() -> int:
             frames = self.client.frames
             return len(frames) if frames and frames[-1]._replace(timestamp_us=0) == mark else 0
 
-        return poll(arrived, what="the frame behind all others arrives")
+        return poll(arrived, what="the mark behind all other frames")
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +127,16 @@ def test_classic_frames_among_can_fd_frames_stay_classic(viewers: dict[str, View
     ]
 
 
-def test_can_fd_frames_do_not_disturb_a_bus_without_can_fd(viewers: dict[str, Viewer]) -> None:
-    arrived = viewers["classic"].see("123#01", "123##102", "123#03")
-    assert [frame.data for frame in arrived] == [b"\x01", b"\x03"]
+@pytest.mark.parametrize(("bus", "can_id"), [("classic", "123"), ("filtered", "105")])
+def test_can_fd_frames_arrive_on_a_bus_without_the_key_fd(
+    viewers: dict[str, Viewer], bus: str, can_id: str
+) -> None:
+    arrived = viewers[bus].see(f"{can_id}#01", f"{can_id}##1{BYTES_64.hex()}", f"{can_id}#03")
+    assert [(frame.flags, frame.data) for frame in arrived] == [
+        (0, b"\x01"),
+        (FD | BRS, BYTES_64),
+        (0, b"\x03"),
+    ]
 
 
 def test_remote_frames_are_counted_and_not_sent(daemon: Daemon, viewers: dict[str, Viewer]) -> None:
@@ -141,19 +148,19 @@ def test_remote_frames_are_counted_and_not_sent(daemon: Daemon, viewers: dict[st
     )
 
 
-def test_a_filter_lets_through_only_what_it_names(viewers: dict[str, Viewer]) -> None:
+def test_filter_passes_only_its_ids(viewers: dict[str, Viewer]) -> None:
     arrived = viewers["filtered"].see("0FF#00", "100#01", "105#02", "10E#03", "110#04", "500#05", "7FF#06")
     assert [frame.arbitration_id for frame in arrived] == [0x100, 0x105, 0x10E]
 
 
-def test_time_stamps_are_the_moment_of_sending_not_of_reading(
+def test_time_stamps_are_the_times_of_sending_not_of_reading(
     daemon: Daemon, viewers: dict[str, Viewer]
 ) -> None:
     viewer = viewers["classic"]
     worker = psutil.Process(daemon.bus("classic")["pid"])
     known = len(viewer.client.frames)
     moments: list[tuple[int, int]] = []
-    # The worker sleeps over the sending: only the kernel can know when each frame came.
+    # The worker is stopped meanwhile: only the kernel can know the time of each frame.
     worker.send_signal(signal.SIGSTOP)
     try:
         for value in range(5):

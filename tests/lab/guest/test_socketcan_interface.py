@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import Client, Daemon, poll
 from tests.lab.guest.interfaces import add_vcan, ip
-from tests.lab.guest.numbered import Traffic, first_arrival_after, number
+from tests.lab.guest.traffic import Traffic
+from tests.support.harness import Client, Daemon, poll
+from tests.support.numbered_frames import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ OUTAGES = pytest.mark.parametrize(
 
 def flows_again(client: Client, since_s: float) -> None:
     """The client is still connected, and new frames come in time."""
-    arrival_s = poll(lambda: first_arrival_after(client, since_s), what="frames after the return")
+    arrival_s = poll(lambda: client.first_arrival_after(since_s), what="frames after the return")
     assert arrival_s
     assert arrival_s - since_s <= RECOVERY_S
     assert not client.ended

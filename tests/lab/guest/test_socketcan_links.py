@@ -1,27 +1,26 @@
-"""Links that a bus sets up, and how soon one that comes is noticed."""
+"""Links that a bus sets up, and the delay until a new link is noticed."""
 
 from __future__ import annotations
 
 import statistics
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cancorderd.sources.can_link import Links, LinkWatch
-from tests.harness import ROOT, Client, Daemon, poll
+from cancorderd.adapters.socketcan.netlink import LinkSocket, LinkWatch
 from tests.lab.guest.interfaces import add_vcan, ip
-from tests.lab.guest.numbered import Traffic
 from tests.lab.guest.slcan_link import slcan_link
+from tests.lab.guest.traffic import Traffic
+from tests.support.harness import Client, Daemon, busy_limit_s, poll
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 NOTICED_S = 0.2
-"""As a rule, on one slow processor with everything else on it; a poll each second takes half a second."""
+"""The median, on a slow processor that everything shares; with a poll each second it would be half a second."""
 NOBODY = 65534
 
 
@@ -30,10 +29,10 @@ def bus(channel: str = "vcan0", *keys: str) -> str:
 
 
 @pytest.fixture
-def links() -> Iterator[Links]:
-    asked = Links()
-    yield asked
-    asked.close()
+def links() -> Iterator[LinkSocket]:
+    sock = LinkSocket()
+    yield sock
+    sock.close()
 
 
 @pytest.fixture
@@ -44,8 +43,8 @@ def down_vcan() -> Iterator[str]:
     subprocess.run(["ip", "link", "del", "vcan0"], check=False)
 
 
-def test_a_bus_brings_its_virtual_link_up_with_room_for_fd(
-    tmp_path: Path, down_vcan: str, links: Links
+def test_bus_brings_its_virtual_link_up_with_the_mtu_of_fd(
+    tmp_path: Path, down_vcan: str, links: LinkSocket
 ) -> None:
     with Daemon(tmp_path, bus(down_vcan, "configure = true", "fd = true")) as daemon:
         daemon.wait_state("body", "running")
@@ -55,7 +54,7 @@ def test_a_bus_brings_its_virtual_link_up_with_room_for_fd(
         with Client(daemon.wait_port("body")) as client, Traffic(down_vcan):
             client.wait_frames(3)
         ip("link set vcan0 down")
-        poll(lambda: daemon.bus("body")["restarts"], what="the bus saw it")
+        poll(lambda: daemon.bus("body")["restarts"], what="a restart of the bus")
         daemon.wait_state("body", "running")
         assert links.read(down_vcan).up
 
@@ -64,14 +63,14 @@ def test_a_link_that_is_right_stays_up_untouched(tmp_path: Path, vcan0: str) -> 
     watch = LinkWatch(vcan0)
     with Daemon(tmp_path, bus(vcan0, "configure = true", "fd = true")) as daemon:
         daemon.wait_state("body", "running")
-        assert not watch.news()
+        assert not watch.arrived()
     ip("link set vcan0 down")
-    assert watch.news()
+    assert watch.arrived()
     watch.close()
 
 
-def test_without_configure_a_link_that_is_down_is_waited_for(
-    tmp_path: Path, down_vcan: str, links: Links
+def test_link_that_is_down_is_waited_for_without_configure(
+    tmp_path: Path, down_vcan: str, links: LinkSocket
 ) -> None:
     with Daemon(tmp_path, bus(down_vcan)) as daemon:
         reason = daemon.wait_state("body", "waiting")["reason"]
@@ -81,7 +80,7 @@ def test_without_configure_a_link_that_is_down_is_waited_for(
         assert not links.read(down_vcan).up
 
 
-def test_a_link_that_comes_up_or_is_made_is_noticed_at_once(tmp_path: Path, down_vcan: str) -> None:
+def test_link_that_comes_up_or_is_created_is_noticed_at_once(tmp_path: Path, down_vcan: str) -> None:
     took_s = []
     with Daemon(tmp_path, bus(down_vcan)) as daemon:
         for _ in range(4):
@@ -96,13 +95,13 @@ def test_a_link_that_comes_up_or_is_made_is_noticed_at_once(tmp_path: Path, down
             took_s.append(noticed_at(daemon) - came_s)
             ip("link set vcan0 down")
             waiting(daemon, "is down")
-    print("noticed after", [round(one, 3) for one in took_s])
-    assert statistics.median(took_s) <= NOTICED_S
-    assert max(took_s) <= 3 * NOTICED_S
+    print("noticed after", [round(seconds, 3) for seconds in took_s])
+    # Not by the look each second. One that is late does not count: the machine's host may be busy for a moment.
+    assert statistics.median(took_s) <= busy_limit_s(NOTICED_S)
 
 
 def noticed_at(daemon: Daemon) -> float:
-    """Since when it runs, in seconds since the epoch."""
+    """Wait until the bus runs; return the time of the change, in seconds since the epoch."""
     return float(daemon.wait_state("body", "running")["since"])
 
 
@@ -110,38 +109,40 @@ def waiting(daemon: Daemon, reason: str) -> None:
     poll(lambda: reason in daemon.wait_state("body", "waiting")["reason"], what=reason)
 
 
-def test_a_missing_permission_is_told_with_its_remedy(tmp_path: Path, down_vcan: str) -> None:
-    file = tmp_path / "buses.toml"
-    file.write_text(bus(down_vcan, "configure = true", 'listen = ["127.0.0.1"]'))
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Callable[[str], Daemon]:
+    """Return a function that makes a daemon which runs as a user without permissions."""
+    for folder in (*tmp_path.parents[:2], tmp_path):
         folder.chmod(0o755)
-    worker = subprocess.run(
-        [sys.executable, "-m", "cancorderd.worker", "body", "-c", str(file)],
-        capture_output=True, text=True, cwd=ROOT, user=NOBODY, group=NOBODY, timeout=60, check=False,
-    )  # fmt: skip
-    assert worker.returncode == 78, worker.stderr
-    assert "no permission to set up vcan0 as user id 65534: that takes CAP_NET_ADMIN. " in worker.stderr
-    assert "AmbientCapabilities=CAP_NET_ADMIN" in worker.stderr
-    assert worker.stderr.rstrip().endswith("set the link up yourself: ip link set vcan0 up")
+    tmp_path.chmod(0o777)
+
+    def make(buses: str) -> Daemon:
+        daemon = Daemon(tmp_path, buses)
+        daemon.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        return daemon
+
+    return make
 
 
-def test_a_user_without_permission_reads_a_link_that_is_right(tmp_path: Path, vcan0: str) -> None:
-    file = tmp_path / "buses.toml"
-    file.write_text(bus(vcan0, "configure = true", 'listen = ["127.0.0.1"]'))
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    with subprocess.Popen(
-        [sys.executable, "-m", "cancorderd.worker", "body", "-c", str(file)],
-        stderr=subprocess.PIPE, text=True, cwd=ROOT, user=NOBODY, group=NOBODY,
-    ) as worker:  # fmt: skip
-        assert worker.stderr
-        assert "listening on" in worker.stderr.readline()
-        assert worker.stderr.readline() == "running\n"
-        worker.terminate()
-        assert worker.wait(20) == 0
+def test_missing_permission_is_reported_with_its_remedy(
+    unprivileged: Callable[[str], Daemon], down_vcan: str
+) -> None:
+    with unprivileged(bus(down_vcan, "configure = true")) as daemon:
+        reason = daemon.wait_state("body", "failed")["reason"]
+    assert "no permission to set up vcan0 as user id 65534: CAP_NET_ADMIN is missing. " in reason
+    assert "AmbientCapabilities=CAP_NET_ADMIN" in reason
+    assert reason.endswith("set the link up yourself: ip link set vcan0 up")
 
 
-def test_a_controller_gets_bitrate_and_listen_only(tmp_path: Path, links: Links) -> None:
+def test_user_without_permission_reads_a_correct_link(
+    unprivileged: Callable[[str], Daemon], vcan0: str
+) -> None:
+    with unprivileged(bus(vcan0, "configure = true")) as daemon:
+        daemon.wait_state("body", "running")
+        assert daemon.stop() == 0
+
+
+def test_controller_gets_bitrate_and_listen_only(tmp_path: Path, links: LinkSocket) -> None:
     with slcan_link(tmp_path) as (name, adapter):
         daemon = Daemon(tmp_path, bus(name, "configure = true", "bitrate = 125_000", "listen_only = true"))
         with daemon:
@@ -161,19 +162,21 @@ def test_a_controller_gets_bitrate_and_listen_only(tmp_path: Path, links: Links)
 
             daemon.write(bus(name, "configure = true", "bitrate = 83_333"))
             reloaded = daemon.ctl("reload")
-            assert reloaded.returncode == 0, reloaded.stderr
+            assert reloaded.returncode == 1, reloaded.stderr
             reason = daemon.wait_state("body", "failed")["reason"]
-            assert f"{name} does not take bitrate = 83333 (" in reason
-            assert "It takes 10000, 20000, 50000, 100000, 125000, 250000, 500000, 800000, 1000000." in reason
+            assert f"{name} does not accept bitrate = 83333 (" in reason
+            assert (
+                "It accepts 10000, 20000, 50000, 100000, 125000, 250000, 500000, 800000, 1000000." in reason
+            )
 
             daemon.write(bus(name, "configure = true", "fd = true"))
             reloaded = daemon.ctl("reload")
-            assert reloaded.returncode == 0, reloaded.stderr
+            assert reloaded.returncode == 1, reloaded.stderr
             poll(lambda: "fd = true" in daemon.wait_state("body", "failed")["reason"], what="FD is refused")
         assert not links.read(name).up
 
 
-def test_what_a_link_does_not_follow_is_named(tmp_path: Path) -> None:
+def test_ignored_settings_of_a_link_are_named(tmp_path: Path) -> None:
     with slcan_link(tmp_path) as (name, _):
         ip(f"link set {name} up type can bitrate 125000")
         with Daemon(tmp_path, bus(name, "listen_only = true")) as daemon:
@@ -181,7 +184,7 @@ def test_what_a_link_does_not_follow_is_named(tmp_path: Path) -> None:
 
 
 def details(daemon: Daemon, key: str) -> dict[str, Any]:
-    """What `status` shows of the link, once it shows this."""
+    """Wait until `status` shows this detail of the link; return all details."""
     found = poll(lambda: key in (shown := daemon.bus("body")["details"]) and shown, what=f"{key} is shown")
     assert isinstance(found, dict)
     return found

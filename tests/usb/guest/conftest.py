@@ -1,4 +1,4 @@
-"""What the tests with USB share. They need the machine of tests/usb/machine and are not collected elsewhere."""
+"""Fixtures of the tests with USB, which are collected only in the machine of tests/usb/machine."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ collect_ignore_glob = [] if "CANCORDER_USB" in os.environ else ["test_*.py"]
 
 @pytest.fixture
 def plug() -> Iterator[Callable[..., Plugged]]:
-    """Plugs emulated adapters in; they leave with the test."""
+    """Return a function that plugs in an emulated adapter; the adapters leave with the test."""
     with ExitStack() as stack:
         yield lambda *options: stack.enter_context(Plugged(*options))
 
 
 @pytest.fixture
 def kernel_driver() -> Iterator[None]:
-    """The kernel's gs_usb takes every adapter that is plugged in meanwhile."""
+    """Load the kernel's gs_usb, which takes every adapter that is plugged in during the test."""
     subprocess.run(["modprobe", "gs_usb"], check=True)
     yield
     subprocess.run(["rmmod", "gs_usb"], check=True)

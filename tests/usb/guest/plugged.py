@@ -1,4 +1,4 @@
-"""An emulated adapter in a process of its own, plugged into this machine's kernel, and what sysfs says of it."""
+"""An emulated adapter in a process of its own, plugged into this machine's kernel, and its entry in sysfs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from tests.harness import ROOT, poll
+from cancorderd.adapters.gs_usb.usb_devices import adapters
+from tests.support.harness import PATIENCE_S, ROOT, poll
 
 DEVICES = Path("/sys/bus/usb/devices")
-PATIENCE_S = 60.0
-"""Without KVM everything takes some 15 times as long."""
 
 
 class Plugged:
-    """`python -m tests.adapters.usbip_gs_usb` with these options."""
+    """The process of `python -m tests.support.usbip_gs_usb` with these options."""
 
     def __init__(self, *options: str) -> None:
         self.serial = options[options.index("--serial") + 1] if "--serial" in options else "LAB0001"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.adapters.usbip_gs_usb", *options],
+            [sys.executable, "-m", "tests.support.usbip_gs_usb", *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, bufsize=1,
         )  # fmt: skip
         assert self.process.stdout
@@ -35,7 +34,7 @@ class Plugged:
         self.process.stdin.write(line + "\n")
 
     def status(self) -> dict[str, Any]:
-        """Its counters and channels."""
+        """Return the counters and channels of the adapter."""
         self.tell("status")
         assert self.process.stdout
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
@@ -43,19 +42,22 @@ class Plugged:
 
     def unplug(self) -> None:
         self.tell("unplug")
-        poll(lambda: self.device() is None, PATIENCE_S, f"{self.serial} is gone")
+        poll(lambda: self.device() is None, what=f"{self.serial} is gone")
 
     def plug(self) -> None:
         self.tell("plug")
         self.wait_there()
 
     def wait_there(self) -> Path:
-        device = poll(self.device, PATIENCE_S, f"{self.serial} is there")
+        """Wait until the adapter's node exists and libusb, which follows udev in a thread, lists it."""
+        device = poll(self.device, what=f"{self.serial} is there")
         assert device
+        node = self._node(device)
+        poll(lambda: node in [adapter.node for adapter in adapters()], what=f"libusb lists {self.serial}")
         return device
 
     def device(self) -> Path | None:
-        """Its folder in sysfs, once udev is through with it."""
+        """Return the adapter's folder in sysfs, or None until udev has created its node."""
         for file in DEVICES.glob("*/serial"):
             try:
                 if file.read_text().strip() == self.serial and os.path.exists(self._node(file.parent)):
@@ -63,6 +65,13 @@ class Plugged:
             except OSError:
                 continue
         return None
+
+    def links(self) -> list[str]:
+        """Return the names of the network interfaces that the kernel's driver has created."""
+        return [link.name for link in self.wait_there().glob("*:1.0/net/*")]
+
+    def wait_link(self) -> str:
+        return poll(self.links, what=f"an interface of {self.serial}")[0]
 
     def node(self) -> str:
         return self._node(self.wait_there())

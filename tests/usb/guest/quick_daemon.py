@@ -1,16 +1,16 @@
-"""The real daemon, asked over its socket: without KVM each `cancorderctl` takes seconds to start."""
+"""The real daemon, queried over its socket: without KVM, each `cancorderctl` takes seconds to start."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from cancorderd.control.client import ControlClient, ControlError
-from tests.harness import Daemon
+from tests.support.harness import Daemon
 
 
 class QuickDaemon(Daemon):
     def status(self) -> dict[str, Any]:
-        return ControlClient(str(self.socket)).ask("GET", "/v1/status")
+        return dict(ControlClient(str(self.socket)).status())
 
     def _answers(self) -> bool:
         assert self.process is not None

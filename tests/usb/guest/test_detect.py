@@ -1,4 +1,4 @@
-"""`cancorderctl detect` and a searching bus with gs_usb adapters: by libusb, and held by the kernel."""
+"""`cancorderctl detect` and interface = "auto" with gs_usb adapters, free and held by the kernel."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import sys
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from cancorderd.detect import look, usb_adapters
-from tests.harness import ROOT, Client, poll
+from cancorderd.adapters import detection
+from cancorderd.adapters.gs_usb import scan
+from cancorderd.adapters.scan import ScanOptions
+from tests.support.harness import ROOT, Client
 from tests.usb.guest.quick_daemon import QuickDaemon
 
 if TYPE_CHECKING:
@@ -27,20 +29,23 @@ def detect(*options: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_adapters_come_with_their_serial_numbers_and_a_searching_bus_takes_the_first(
+def test_adapters_are_listed_by_serial_number_and_an_auto_bus_takes_the_first(
     plug: Plug, tmp_path: Path
 ) -> None:
     plug("--serial", "LEFT", "--rate", "50")
     plug("--serial", "RIGHT")
     done = detect("--json", "--write", "usb", "--folder", str(tmp_path / "d"))
-    told: list[dict[str, Any]] = json.loads(done.stdout)["adapters"]
-    # The machine's two CAN cards are told of, too.
-    assert {(one["channel"], one["state"]) for one in told if one["interface"] == "gs_usb"} == {
+    adapters: list[dict[str, Any]] = json.loads(done.stdout)["adapters"]
+    # The machine's two CAN cards are listed, too.
+    found = {
+        (adapter["channel"], adapter["state"]) for adapter in adapters if adapter["interface"] == "gs_usb"
+    }
+    assert found == {
         ("LEFT", "ready"),
         ("RIGHT", "ready"),
     }
     tables = tomllib.loads((tmp_path / "d" / "usb.toml").read_text())["bus"].values()
-    assert {one["serial"] for one in tables if one["interface"] == "gs_usb"} == {"LEFT", "RIGHT"}
+    assert {table["serial"] for table in tables if table["interface"] == "gs_usb"} == {"LEFT", "RIGHT"}
 
     buses = '[bus.any]\ninterface = "auto"\n[bus.right]\ninterface = "gs_usb"\nserial = "RIGHT"\n'
     with QuickDaemon(tmp_path, buses) as daemon, Client(daemon.wait_port("any")) as client:
@@ -49,15 +54,12 @@ def test_adapters_come_with_their_serial_numbers_and_a_searching_bus_takes_the_f
         daemon.wait_state("right", "running")
 
 
-def test_an_adapter_of_the_kernel_is_told_with_its_interface(kernel_driver: None, plug: Plug) -> None:
+def test_adapter_of_the_kernel_is_listed_with_its_interface(kernel_driver: None, plug: Plug) -> None:
     adapter = plug("--serial", "KERNELS")
 
-    def links() -> list[str]:
-        return [one.name for one in adapter.wait_there().glob("*:1.0/net/*")]
-
-    (link,) = poll(links, what="the kernel's interface")
-    (found,) = usb_adapters.look()
+    link = adapter.wait_link()
+    (found,) = scan.scan(ScanOptions()).found
     assert (found.state, found.keys) == (f"held by the kernel as {link}", None)
-    (socketcan,) = (one for one in look.look().found if one.channel == link)
+    (socketcan,) = (each for each in detection.detect(ScanOptions()).found if each.channel == link)
     assert (socketcan.interface, socketcan.state.partition(",")[0]) == ("socketcan", "down")
     assert "KERNELS" in socketcan.adapter

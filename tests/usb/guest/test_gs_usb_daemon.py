@@ -1,4 +1,4 @@
-"""The real daemon with gs_usb adapters that come and go."""
+"""The real daemon with gs_usb adapters that are plugged in and unplugged."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tests.harness import Client, poll
+from cancorderd.adapters.gs_usb.usb_devices import adapters
+from tests.support.harness import Client, poll
 from tests.usb.guest.quick_daemon import QuickDaemon
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cancorderd.frame import Frame
+    from cancorderd.protocol.frame import Frame
     from tests.usb.guest.plugged import Plug
 
 TWO = """
@@ -35,11 +36,11 @@ channel = "{link}"
 
 
 def ids(frames: list[Frame]) -> set[int]:
-    return {one.arbitration_id for one in frames}
+    return {frame.arbitration_id for frame in frames}
 
 
 def counted(frames: list[Frame]) -> list[int]:
-    return [int.from_bytes(one.data[:4]) for one in frames if one.arbitration_id == 0x100]
+    return [int.from_bytes(frame.data[:4]) for frame in frames if frame.arbitration_id == 0x100]
 
 
 def test_two_adapters_by_serial_number_through_unplugging_and_replugging(plug: Plug, tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_two_adapters_by_serial_number_through_unplugging_and_replugging(plug: P
         right.tell("frame 222#03")
         at_right.wait_frames(2)
 
-        # Both sockets change places, and so do addresses.
+        # The adapters swap their sockets, and with them their addresses.
         right.unplug()
         daemon.wait_state("right", "waiting")
         before = len(at_left.frames)
@@ -84,11 +85,46 @@ def test_two_adapters_by_serial_number_through_unplugging_and_replugging(plug: P
         assert ids(at_right.frames) == {0x222}
         numbers = counted(at_left.frames)
         gaps = [b - a for a, b in pairwise(numbers) if b - a != 1]
-        assert len(gaps) == 1, f"one gap, where it was unplugged: {gaps}"
+        assert len(gaps) == 1, f"one gap, while it was unplugged: {gaps}"
         assert gaps[0] > 1
-        # One each; more where a machine under load lets the time for a control request pass.
+        # One each; more if a control request times out on a busy machine.
         assert min(daemon.bus(name)["restarts"] for name in ("left", "right")) >= 1
-    assert not any(channel["started"] for one in (left, right) for channel in one.status()["channels"])
+    assert not any(
+        channel["started"] for adapter in (left, right) for channel in adapter.status()["channels"]
+    )
+
+
+def test_two_adapters_with_one_serial_number_by_their_sockets_through_replugging(
+    plug: Plug, tmp_path: Path
+) -> None:
+    twins = [plug("--serial", "SN0001") for _ in range(2)]
+    poll(lambda: len(adapters()) == 2, what="both are there")
+    places = [adapter.place for adapter in adapters()]
+    tables = [f'[bus.at{at}]\ninterface = "gs_usb"\nusb_port = "{place}"' for at, place in enumerate(places)]
+    both = '[bus.both]\ninterface = "gs_usb"\nserial = "SN0001"'
+    with QuickDaemon(tmp_path, "\n".join([*tables, both])) as daemon:
+        clients = [Client(daemon.wait_port(f"at{at}")) for at in range(2)]
+        for at in range(2):
+            daemon.wait_state(f"at{at}", "running")
+        reason = daemon.wait_state("both", "waiting")["reason"]
+        assert all(f'usb_port = "{place}"' in reason for place in places)
+        for number, adapter in enumerate(twins, 1):
+            adapter.tell(f"frame {number}11#{number:02}")
+        first = [ids(client.wait_frames(1)) for client in clients]
+        assert sorted(map(min, first)) == [0x111, 0x211]
+
+        twins[0].tell("unplug")
+        poll(lambda: len(adapters()) == 1, what="a twin is gone")
+        twins[0].tell("plug")
+        poll(lambda: len(adapters()) == 2, what="it is back")
+        assert [adapter.place for adapter in adapters()] == places
+        for at in range(2):
+            daemon.wait_state(f"at{at}", "running")
+        for number, adapter in enumerate(twins, 1):
+            adapter.tell(f"frame {number}11#{number:02}")
+        for client, expected in zip(clients, first, strict=True):
+            assert ids(client.wait_frames(2)) == expected
+            client.close()
 
 
 def test_adapter_of_the_kernel_is_refused_and_served_as_socketcan(
@@ -96,11 +132,7 @@ def test_adapter_of_the_kernel_is_refused_and_served_as_socketcan(
 ) -> None:
     adapter = plug("--serial", "KERNELS", "--rate", "50")
 
-    def links() -> list[str]:
-        return [one.name for one in adapter.wait_there().glob("*:1.0/net/*")]
-
-    poll(links, what="the kernel's interface")
-    (link,) = links()
+    link = adapter.wait_link()
     with QuickDaemon(tmp_path, KERNELS.format(link=link)) as daemon:
         failed = daemon.wait_state("usb", "failed")
         assert f'Use interface = "socketcan", channel = "{link}"' in failed["reason"]

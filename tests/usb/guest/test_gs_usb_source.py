@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cancorderd.errors import AdapterAbsent, BusError, SettingsRefused
-from cancorderd.frame import BRS, EXTENDED, FD
-from tests.adapters.gs_usb_source import frames_of, opened
-from tests.harness import ROOT, poll
-from tests.usb.guest.plugged import PATIENCE_S
+from cancorderd.adapters.failures import AdapterAbsent, BusError, SettingsRefused
+from cancorderd.protocol.frame import BRS, EXTENDED, FD
+from tests.support.gs_usb_source import opened
+from tests.support.harness import PATIENCE_S, ROOT
+from tests.support.source_reading import frames_of
 
 if TYPE_CHECKING:
     from tests.usb.guest.plugged import Plug
@@ -29,10 +29,10 @@ def test_numbered_frames_arrive_complete_and_the_device_is_stopped_and_opened_ag
     for _ in range(2):
         with opened() as source:
             frames = frames_of(source, 300)
-            found = numbers([one.data for one in frames])
+            found = numbers([frame.data for frame in frames])
             assert found == list(range(found[0], found[0] + len(found)))
             assert source.lost_adapter == source.error_frames == 0
-            stamps = [one.timestamp_us for one in frames]
+            stamps = [frame.timestamp_us for frame in frames]
             assert stamps == sorted(stamps)
             assert abs(stamps[-1] - time.time_ns() // 1000) < 5_000_000
             # At 150 frames/s, by the adapter's clock.
@@ -42,12 +42,12 @@ def test_numbered_frames_arrive_complete_and_the_device_is_stopped_and_opened_ag
     assert channel["bittiming"] == [6, 7, 2, 2, 6]
 
 
-def test_silence_costs_nothing_and_unplugging_is_told_from_it(plug: Plug) -> None:
+def test_silence_costs_nothing_and_differs_from_unplugging(plug: Plug) -> None:
     adapter = plug()
     with opened() as source:
         adapter.tell("frame 12345678#0102030405060708")
-        (one,) = frames_of(source, 1)
-        assert (one.arbitration_id, one.flags, one.data) == (0x12345678, EXTENDED, bytes(range(1, 9)))
+        (frame,) = frames_of(source, 1)
+        assert (frame.arbitration_id, frame.flags, frame.data) == (0x12345678, EXTENDED, bytes(range(1, 9)))
         before = time.process_time()
         with pytest.raises(AssertionError, match="not within"):
             frames_of(source, 1, deadline_s=3)
@@ -59,7 +59,7 @@ def test_silence_costs_nothing_and_unplugging_is_told_from_it(plug: Plug) -> Non
         pass
 
 
-def test_replugged_under_another_address_in_one_process(plug: Plug) -> None:
+def test_adapter_replugged_at_another_address_is_opened_by_the_same_process(plug: Plug) -> None:
     adapter = plug("--rate", "50")
     nodes = set()
     for _ in range(2):
@@ -79,13 +79,13 @@ def test_replugged_under_another_address_in_one_process(plug: Plug) -> None:
 def test_fd_frames_of_the_second_channel(plug: Plug) -> None:
     adapter = plug("--fd", "--channels", "2", "--rate", "50")
     with opened(channel=1) as source:
-        found = numbers([one.data for one in frames_of(source, 20)])
+        found = numbers([frame.data for frame in frames_of(source, 20)])
         assert found == list(range(found[0], found[0] + len(found)))
     adapter.tell("rate 0")
     with opened(fd=True, data_bitrate=2_000_000) as source:
         adapter.tell("frame 7FF##1" + bytes(range(64)).hex())
-        (one,) = frames_of(source, 1)
-        assert (one.flags, one.data) == (FD | BRS, bytes(range(64)))
+        (frame,) = frames_of(source, 1)
+        assert (frame.flags, frame.data) == (FD | BRS, bytes(range(64)))
 
 
 def test_error_states(plug: Plug) -> None:
@@ -104,11 +104,11 @@ def test_error_states(plug: Plug) -> None:
         assert source.controller == "bus-off"
 
 
-def test_user_without_permission_is_told_what_to_do(plug: Plug) -> None:
+def test_user_without_permission_gets_the_remedy(plug: Plug) -> None:
     adapter = plug("--serial", "LOCKED")
     program = (
-        "from tests.adapters.gs_usb_source import opened\n"
-        "from cancorderd.errors import AdapterAbsent\n"
+        "from tests.support.gs_usb_source import opened\n"
+        "from cancorderd.adapters.failures import AdapterAbsent\n"
         "try:\n    with opened(serial='LOCKED'): pass\n"
         "except AdapterAbsent as error: print(error)\n"
     )
@@ -120,22 +120,21 @@ def test_user_without_permission_is_told_what_to_do(plug: Plug) -> None:
     assert 'ATTR{idVendor}=="1d50", ATTR{idProduct}=="606f", GROUP=' in answer.stdout
 
 
-def test_kernels_adapter_is_taken_only_where_that_is_asked_for_and_given_back(
+def test_adapter_of_the_kernel_is_taken_only_on_request_and_given_back(
     kernel_driver: None, plug: Plug
 ) -> None:
     adapter = plug("--rate", "50")
 
-    def links() -> list[str]:
-        return [one.name for one in adapter.wait_there().glob("*:1.0/net/*")]
-
-    poll(links, PATIENCE_S, "the kernel's interface")
+    adapter.wait_link()
     with (
-        pytest.raises(SettingsRefused, match=f'Use interface = "socketcan", channel = "{links()[0]}"'),
+        pytest.raises(
+            SettingsRefused, match=f'Use interface = "socketcan", channel = "{adapter.links()[0]}"'
+        ),
         opened(),
     ):
         pass
-    assert links()
+    assert adapter.links()
     with opened(detach_kernel_driver=True) as source:
-        assert not links()
+        assert not adapter.links()
         frames_of(source, 20)
-    poll(links, PATIENCE_S, "the kernel's interface is back")
+    adapter.wait_link()

@@ -1,4 +1,4 @@
-"""`cancorder-canlogger` on gs_usb adapters, which the kernel may have: the README's lines, word for word."""
+"""The ancestor's command lines for `cancorder-canlogger` on gs_usb adapters, which the kernel may hold."""
 
 from __future__ import annotations
 
@@ -8,27 +8,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e import readme_commands
-from tests.e2e.readme_as_user import try_out
-from tests.e2e.readme_commands import Needs, Shell, lines
-from tests.harness import Client, poll
+from tests.e2e import ancestors_commands
+from tests.e2e.ancestors_command_as_user import try_out
+from tests.e2e.ancestors_commands import Needs, Shell, lines
+from tests.support.harness import Client
 
 if TYPE_CHECKING:
-    from tests.usb.guest.plugged import Plug, Plugged
+    from tests.usb.guest.plugged import Plug
 
 
 BIN = Path("/usr/local/bin")
-"""Where sudo looks, too."""
+"""A folder that sudo searches, too."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _installed() -> None:
-    readme_commands.install(BIN)
-
-
-def link_of(adapter: Plugged) -> str:
-    folder = adapter.wait_there()
-    return str(poll(lambda: next((one.name for one in folder.glob("*:1.0/net/*")), ""), what="its interface"))
+    ancestors_commands.install(BIN)
 
 
 @pytest.mark.parametrize("line", lines(Needs.GS_USB))
@@ -66,7 +61,7 @@ def test_the_second_adapter_is_channel_1(plug: Plug) -> None:
 
 def test_an_adapter_of_the_kernel_is_taken_and_given_back(kernel_driver: None, plug: Plug) -> None:
     adapter = plug("--rate", "50")
-    link = link_of(adapter)
+    link = adapter.wait_link()
     with Shell("cancorder-canlogger --no-zeroconf", BIN) as shell:
         shell.wait_line("CAN bus opened: gs_usb 0")
         try_out(shell)
@@ -75,14 +70,14 @@ def test_an_adapter_of_the_kernel_is_taken_and_given_back(kernel_driver: None, p
         pytest.skip(
             "too slow, without KVM: libusb did not let go of its transfers in the 1.5 s of a worker's end"
         )
-    assert link_of(adapter) == link
+    assert adapter.wait_link() == link
 
 
 def test_an_adapter_in_use_by_the_kernel_stays_there_and_is_served_as_socketcan(
     kernel_driver: None, plug: Plug
 ) -> None:
     adapter = plug("--rate", "50")
-    link = link_of(adapter)
+    link = adapter.wait_link()
     subprocess.run(["ip", "link", "set", link, "up", "type", "can", "bitrate", "250000"], check=True)
     with Shell("cancorder-canlogger --no-zeroconf", BIN) as shell:
         shell.wait_line("Failed to open CAN bus: .*belongs to the kernel's driver")

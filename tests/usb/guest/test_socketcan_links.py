@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import struct
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cancorderd.sources.can_link import Links, LinkWatch
-from tests.harness import Client, poll
+from cancorderd.adapters.error_frames import BUS_OFF_PATIENCE_S
+from cancorderd.adapters.socketcan.netlink import LinkSocket, LinkWatch
+from tests.support.harness import Client, poll
 from tests.usb.guest.quick_daemon import QuickDaemon
 
 if TYPE_CHECKING:
@@ -29,15 +31,15 @@ def ip(command: str) -> None:
 
 
 @pytest.fixture
-def links() -> Iterator[Links]:
-    asked = Links()
+def links() -> Iterator[LinkSocket]:
+    asked = LinkSocket()
     yield asked
     asked.close()
 
 
 @pytest.fixture
 def pair() -> Iterator[tuple[str, str]]:
-    """Two controllers on one wire, as the machine starts with them."""
+    """Return two controllers on a wire, in the state in which the machine starts."""
     subprocess.run(["modprobe", "-a", "kvaser_pci", "can_raw"], check=True)
     poll(lambda: subprocess.run(["ip", "link", "show", "can1"], check=False).returncode == 0)
     yield "can0", "can1"
@@ -50,13 +52,8 @@ def adapter(kernel_driver: None, plug: Plug) -> Plugged:
     return plug("--serial", "LINKS")
 
 
-def link_of(adapter: Plugged) -> str:
-    folder = adapter.wait_there()
-    return str(poll(lambda: next((one.name for one in folder.glob("*:1.0/net/*")), ""), what="its interface"))
-
-
 def shown(daemon: QuickDaemon, **expected: Any) -> dict[str, Any]:
-    """The bus's status, once these keys of it have these values."""
+    """Wait until these keys of the bus's status have these values; return the status."""
 
     def matching() -> dict[str, Any] | None:
         found = daemon.bus("body")
@@ -83,7 +80,7 @@ def send(interface: str, count: int) -> None:
 
 
 def test_a_controller_gets_every_setting_of_its_bus(
-    pair: tuple[str, str], tmp_path: Path, links: Links
+    pair: tuple[str, str], tmp_path: Path, links: LinkSocket
 ) -> None:
     name, other = pair
     keys = [
@@ -115,19 +112,17 @@ def test_a_controller_gets_every_setting_of_its_bus(
         daemon.ctl("restart", "body")
         poll(lambda: daemon.bus("body")["pid"] not in (pid, None), what="a new worker")
         shown(daemon, state="running")
-        assert not watch.news(), "a link that is right stays up"
+        assert not watch.arrived(), "a correct link stays up"
         watch.close()
 
         daemon.write(bus(name, "configure = true", "fd = true", "data_bitrate = 2_000_000"))
         reloaded = daemon.ctl("reload")
-        assert reloaded.returncode == 0, reloaded.stderr
+        assert reloaded.returncode == 1, reloaded.stderr
         reason = daemon.wait_state("body", "failed")["reason"]
-        assert f"{name} does not take fd = true and data_bitrate = 2000000 (" in reason
+        assert f"{name} does not accept fd = true and data_bitrate = 2000000 (" in reason
 
 
-def test_what_the_controllers_buffer_has_no_room_for_is_counted(
-    pair: tuple[str, str], tmp_path: Path
-) -> None:
+def test_overruns_of_the_controller_are_counted(pair: tuple[str, str], tmp_path: Path) -> None:
     name, other = pair
     count = 2000
     ip(f"link set {other} up type can bitrate 1000000")
@@ -144,16 +139,16 @@ def test_what_the_controllers_buffer_has_no_room_for_is_counted(
             lost = daemon.bus("body")["lost"]["adapter"]
             return before == count or (before > 0 and lost > 0 and before == len(client.frames))
 
-        poll(settled, what="all frames are there, or a loss is told")
+        poll(settled, what="all frames, or a reported loss")
         found = daemon.bus("body")
         print(f"{len(client.frames)} of {count}, lost {found['lost']}, {found['details']}")
         assert int(found["details"]["overruns"]) <= found["lost"]["adapter"]
 
 
-def test_the_states_of_a_controller_are_shown_and_bus_off_is_restarted_by_the_bus(
-    adapter: Plugged, tmp_path: Path, links: Links
+def test_states_of_the_controller_are_shown_and_the_bus_restarts_after_bus_off(
+    adapter: Plugged, tmp_path: Path, links: LinkSocket
 ) -> None:
-    name = link_of(adapter)
+    name = adapter.wait_link()
     with (
         QuickDaemon(tmp_path, bus(name, "configure = true")) as daemon,
         Client(daemon.wait_port("body")) as client,
@@ -165,14 +160,14 @@ def test_the_states_of_a_controller_are_shown_and_bus_off_is_restarted_by_the_bu
         assert shown(daemon, controller="error-passive")["frames"]["error"] == 2
         assert links.read(name).controller == "error-passive"
         adapter.tell("error 40")
-        # Being bus-off lasts shorter than a look at the status on a slow machine.
+        # Bus-off is shorter than a query of the status on a slow machine.
         again = shown(daemon, state="running", controller="error-active", restarts=1)
         assert again["last_error"].startswith(f"{name} is bus-off. Check bitrate, wiring and termination.")
         adapter.tell("frame 123#01")
         client.wait_frames(1)
         assert not client.ended
 
-        # A controller that comes back by itself in time is left alone.
+        # A controller that recovers by itself in time is left alone.
         adapter.tell("error 40")
         adapter.tell("error 4 0040")
         shown(daemon, controller="error-active")
@@ -181,15 +176,37 @@ def test_the_states_of_a_controller_are_shown_and_bus_off_is_restarted_by_the_bu
         adapter.unplug()
         assert "there is no interface" in daemon.wait_state("body", "waiting")["reason"]
         adapter.plug()
-        assert link_of(adapter) == name
+        assert adapter.wait_link() == name
         shown(daemon, state="running", controller="error-active")
         adapter.tell("frame 123#02")
         client.wait_frames(2)
         assert not client.ended
 
 
-def test_bus_off_without_configure_says_what_to_do_and_ends_with_it(adapter: Plugged, tmp_path: Path) -> None:
-    name = link_of(adapter)
+def test_frames_after_bus_off_keep_the_bus_although_the_driver_reports_bus_off(
+    adapter: Plugged, tmp_path: Path, links: LinkSocket
+) -> None:
+    name = adapter.wait_link()
+    with (
+        QuickDaemon(tmp_path, bus(name, "configure = true")) as daemon,
+        Client(daemon.wait_port("body")) as client,
+    ):
+        shown(daemon, state="running", controller="error-active")
+        adapter.tell("error 40")
+        adapter.tell("frame 123#01")
+        client.wait_frames(1)
+        assert links.read(name).controller == "bus-off"
+        # Longer than the patience, and without a frame, since the first frame has refuted the report.
+        until_s = time.monotonic() + 2 * BUS_OFF_PATIENCE_S
+        poll(lambda: time.monotonic() > until_s, what="the time of a bus that is off is over")
+        adapter.tell("frame 123#02")
+        client.wait_frames(2)
+        found = shown(daemon, state="running", controller="error-active")
+        assert found["restarts"] == 0
+
+
+def test_bus_off_without_configure_gives_the_remedy_which_works(adapter: Plugged, tmp_path: Path) -> None:
+    name = adapter.wait_link()
     ip(f"link set {name} up type can bitrate 250000")
     with QuickDaemon(tmp_path, bus(name)) as daemon:
         assert shown(daemon, state="running")["details"]["differs"] == "bitrate"
@@ -202,8 +219,8 @@ def test_bus_off_without_configure_says_what_to_do_and_ends_with_it(adapter: Plu
         shown(daemon, state="running", controller="error-active")
 
 
-def test_a_driver_that_cannot_restart_says_so(adapter: Plugged, tmp_path: Path) -> None:
-    with QuickDaemon(tmp_path, bus(link_of(adapter), "configure = true", "restart_ms = 100")) as daemon:
+def test_restart_ms_is_refused_if_the_driver_cannot_restart(adapter: Plugged, tmp_path: Path) -> None:
+    with QuickDaemon(tmp_path, bus(adapter.wait_link(), "configure = true", "restart_ms = 100")) as daemon:
         reason = daemon.wait_state("body", "failed")["reason"]
-        assert "does not take restart_ms = 100 (" in reason
+        assert "does not accept restart_ms = 100 (" in reason
         assert "Remove restart_ms" in reason

@@ -1,0 +1,1 @@
+"""The three one-bus commands: one bus in the foreground, without a configuration file."""

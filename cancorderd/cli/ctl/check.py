@@ -1,0 +1,49 @@
+"""`cancorderctl check`: the mistakes in a configuration file, without the daemon."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from cancorderd.cli.configuration_file import DEFAULT_FILE, no_mistakes
+from cancorderd.cli.ctl import subcommand
+from cancorderd.control.protocol import Exit
+
+if TYPE_CHECKING:
+    import argparse
+
+    from cancorderd.cli.ctl.subcommand import Commands
+
+
+def add_parser(commands: Commands) -> None:
+    parser = subcommand.add_command(
+        commands,
+        "check",
+        "check a configuration file, without the daemon",
+        run,
+        ("check", "the service's file"),
+        ("check new.toml", "another file, before it replaces that"),
+    )
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", default=DEFAULT_FILE, help="file to check (default: %(default)s)"
+    )
+    subcommand.add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from cancorderd.config.loading import ConfigurationError, load
+
+    problems: list[str] = []
+    names: list[str] = []
+    try:
+        names = [bus.name for bus in load(options.file, pipe=True).buses]
+    except ConfigurationError as error:
+        problems = [str(problem) for problem in error.problems]
+    if options.json:
+        print(json.dumps({"file": options.file, "buses": names, "problems": problems}, indent=2))
+    elif problems:
+        print(*problems, sep="\n", file=sys.stderr)
+    else:
+        print(no_mistakes(options.file, len(names)))
+    return Exit.FAILED if problems else Exit.DONE

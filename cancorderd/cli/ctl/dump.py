@@ -1,0 +1,225 @@
+"""`cancorderctl dump`: the frames of one or several buses, as candump writes them."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from cancorderd.cli.ctl import hub_stream, subcommand
+from cancorderd.cli.ctl.terminal import print_error
+from cancorderd.control.client import ControlError
+from cancorderd.control.protocol import Exit
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from cancorderd.cli.ctl.dump_sources import DumpSource
+    from cancorderd.cli.ctl.subcommand import Commands
+    from cancorderd.protocol.frame import Frame
+    from cancorderd.signals.signal_decoder import SignalDecoder
+
+_NO_DATABASE = "--j1939 says how to look frames up in a database. Add --decode FILE."
+
+
+def add_parser(commands: Commands) -> None:
+    parser = subcommand.add_command(
+        commands,
+        "dump",
+        "print frames as candump does, until Ctrl+C",
+        run,
+        ("dump body", "a bus of this machine"),
+        ("dump body bench -t a", "two buses, with time stamps"),
+        ("dump body,7E0:7F0,123:7FF", "only these ids"),
+        ("dump body,123~7FF", "all but this id"),
+        ("dump rack.local:42420 -L >drive.log", "another machine's bus, as a log for canplayer and others"),
+        ('dump "zeroconf:body"', "by a name that discover shows"),
+        ("dump nats:truck-17/body --from 2026-11-25T10:00:00Z", "from a hub, from this moment on"),
+        ("dump body -n 1 --timeout 5", "for scripts: fails if no frame comes in time"),
+        ("dump body --errors", "with remote frames and error frames"),
+        ("dump body --decode car.dbc", "with names and values of signals"),
+        ("dump truck --decode truck.dbc --j1939", "of parameter groups from any source address"),
+    )
+    parser.add_argument(
+        "sources",
+        metavar="SOURCE",
+        nargs="+",
+        help="BUS of this machine, HOST:PORT, zeroconf:NAME or nats:GATEWAY/BUS, followed by candump's filters, each after a comma: "
+        "ID:MASK passes ids that equal ID in the bits of MASK, ID~MASK all others, j requires all filters to agree; "
+        "hexadecimal, eight digits for 29-bit ids",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("-L", "--log", action="store_true", help="print candump's format of log files")
+    form.add_argument("--json", action="store_true", help="print JSON, one object per line")
+    parser.add_argument(
+        "-t",
+        "--timestamp",
+        metavar="TYPE",
+        choices=("a", "A", "d", "z"),
+        default="",
+        help="begin lines with a time stamp: a absolute, A with the date, d since the frame before, "
+        "z since the first frame",
+    )
+    parser.add_argument(
+        "--errors",
+        action="store_true",
+        help="print remote frames and error frames, too; for buses of this machine, since the network never carries them. "
+        "The filter #MASK passes error frames of these classes only",
+    )
+    parser.add_argument(
+        "-n", "--count", metavar="COUNT", type=subcommand.count, help="end after this number of frames"
+    )
+    parser.add_argument("-a", "--ascii", action="store_true", help="add the bytes as text")
+    parser.add_argument(
+        "-T", "--silence", metavar="MSECS", type=subcommand.count, help="end after this time without a frame"
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=subcommand.seconds,
+        help="end after this time; a failure if --count frames have not come",
+    )
+    parser.add_argument(
+        "--decode",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="add the signals of a DBC, KCD, SYM or ARXML file; may be repeated. Without it, a bus of this machine has the "
+        "signals of its own database (the key database)",
+    )
+    parser.add_argument(
+        "--j1939",
+        action="store_true",
+        help="look 29-bit ids up by their J1939 parameter group, whatever priority, source and destination they have, "
+        "also in databases that do not mention J1939",
+    )
+    hub_stream.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from cancorderd.cli.ctl.dump_sources import (
+        arrivals,
+        frames_dropped,
+        label_as_interfaces,
+        open_sources,
+        reader_losses,
+    )
+    from cancorderd.cli.ctl.frame_lines import line_format
+
+    if options.decode and options.log:
+        options.usage_error("a log has no room for signals. Omit either -L or --decode.")
+    remote = all(":" in source.partition(",")[0] for source in options.sources)
+    if options.j1939 and not options.decode and remote:
+        options.usage_error(_NO_DATABASE)
+    decoder = _decoder(options.decode, j1939=options.j1939)
+    with ExitStack() as stack:
+        sources = open_sources(options.sources, options.socket, errors=options.errors, hub=options)
+        for source in sources:
+            stack.callback(source.close)
+        if options.j1939 and not options.decode and not any(source.database for source in sources):
+            print_error(_NO_DATABASE)
+            return Exit.USAGE
+        before = reader_losses(sources, options.socket) if options.errors else {}
+        if options.log:
+            label_as_interfaces(sources)
+        decoders = {} if options.log else _decoders(sources, decoder, j1939=options.j1939)
+        line = line_format(
+            max(len(source.label) for source in sources),
+            decoders,
+            as_json=options.json,
+            log=options.log,
+            stamps=options.timestamp,
+            with_text=options.ascii,
+        )
+        until_s = time.monotonic() + (options.timeout or math.inf)
+        silence_s = options.silence / 1000 if options.silence else math.inf
+        try:
+            printed = _print_frames(arrivals(sources, until_s, silence_s=silence_s), line, options.count)
+            ended = _is_failure(sources, printed, options.count)
+        except KeyboardInterrupt:
+            ended = False
+        dropped = (
+            _increase(before, reader_losses(sources, options.socket))
+            if options.errors
+            else frames_dropped(sources, options.socket)
+        )
+        if dropped:
+            print_error(f"{dropped} frames are missing: they came faster than they could be written.")
+    return Exit.FAILED if ended else Exit.DONE
+
+
+def _decoder(paths: list[str], *, j1939: bool) -> SignalDecoder | None:
+    """Return the decoder for these databases, None without any. Raises ControlError."""
+    if not paths:
+        return None
+    # Loads cantools, which takes 0.2 s.
+    from cancorderd.signals.signal_database import DatabaseUnreadable
+    from cancorderd.signals.signal_decoder import SignalDecoder
+
+    try:
+        decoder = SignalDecoder(paths, j1939=j1939)
+    except DatabaseUnreadable as error:
+        raise ControlError(str(error), Exit.FAILED) from error
+    for notice in decoder.notices:
+        print_error(notice)
+    return decoder
+
+
+def _decoders(
+    sources: Sequence[DumpSource], decoder: SignalDecoder | None, *, j1939: bool
+) -> dict[str, SignalDecoder]:
+    """Return the decoder of each source by its label: `decoder`, or else one for the database of its bus.
+
+    A database that a bus has and that cannot be read costs the signals alone, with a message.
+    """
+    if decoder:
+        return {source.label: decoder for source in sources}
+    own: dict[str, SignalDecoder | None] = {}
+    found = {}
+    for source in sources:
+        if not source.database:
+            continue
+        if source.database not in own:
+            try:
+                own[source.database] = _decoder([source.database], j1939=j1939)
+            except ControlError as error:
+                print_error(str(error))
+                own[source.database] = None
+        if database := own[source.database]:
+            found[source.label] = database
+    return found
+
+
+def _increase(before: Mapping[str, int], now: Mapping[str, int]) -> int:
+    """Return by how much these counts have grown; a daemon that was started anew counts from 0."""
+    return sum(max(0, count - before.get(name, 0)) for name, count in now.items())
+
+
+def _print_frames(
+    arrivals: Iterator[list[tuple[str, Frame]]], line: Callable[[str, Frame], str], count: int | None
+) -> int:
+    """Print a line for each frame, up to `count`. Returns how many there were when the arrivals ended."""
+    printed = 0
+    for frames in arrivals:
+        shown = frames if count is None else frames[: count - printed]
+        if shown:
+            sys.stdout.write("".join(f"{line(label, frame)}\n" for label, frame in shown))
+            sys.stdout.flush()
+        printed += len(shown)
+        if printed == count:
+            break
+    return printed
+
+
+def _is_failure(sources: Sequence[DumpSource], printed: int, count: int | None) -> bool:
+    """Return whether the dump ended before what was asked for, after a message if nobody else has said so."""
+    if printed == count or all(source.finished for source in sources):
+        return False
+    if all(source.ended for source in sources):
+        return True
+    if count is not None:
+        print_error(f"{printed} of {count} frames came in time.")
+    return count is not None

@@ -1,0 +1,79 @@
+"""Options of the commands of `cancorderctl hub` that log in to a hub, and how these commands fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from cancorderd.control.client import ControlError
+from cancorderd.control.protocol import Exit
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Awaitable, Callable
+
+    from cancorderd.hub.access import HubAccess
+    from cancorderd.hub.connection import HubConnection
+
+T = TypeVar("T")
+
+_WITHIN_S = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the URL of the hub and the files of a login."""
+    parser.add_argument("url", metavar="URL", help="a server of the hub: tls://HOST or tls://HOST:PORT")
+    parser.add_argument("--user", metavar="NAME", help="user to log in as")
+    parser.add_argument("--password-file", metavar="FILE", help="file with the password of the user")
+    parser.add_argument("--credentials", metavar="FILE", help="a .creds file instead of user and password")
+    parser.add_argument(
+        "--ca", metavar="FILE", help="certificate of the hub's authority (default: the system's)"
+    )
+    parser.add_argument("--certificate", metavar="FILE", help="certificate of ours, if the hub asks for one")
+    parser.add_argument("--key", metavar="FILE", help="key of that certificate")
+
+
+def access_of(options: argparse.Namespace) -> HubAccess:
+    """Return how the options reach the hub. Raises ControlError for those that contradict each other."""
+    from cancorderd.hub.access import HubAccess
+
+    access = HubAccess(
+        (options.url,),
+        options.credentials,
+        options.user,
+        options.password_file,
+        options.ca,
+        options.certificate,
+        options.key,
+    )
+    for mistake in access.mistakes():
+        place = mistake.key if mistake.key == "url" else f"--{mistake.key.replace('_', '-')}"
+        raise ControlError(f"{place}: {mistake.sentence}", Exit.USAGE)
+    return access
+
+
+def at_hub(access: HubAccess, call: Callable[[HubConnection], Awaitable[T]]) -> T:
+    """Connect, and return the result of `call`. Raises ControlError."""
+    import asyncio  # not for status, which answers at once
+
+    from cancorderd.hub.failures import HubError
+
+    try:
+        from cancorderd.hub.connection import open_connection
+
+        async def called() -> T:
+            connection = await open_connection(access, "cancorderctl", within_s=_WITHIN_S)
+            try:
+                return await call(connection)
+            finally:
+                await connection.close()
+
+        return asyncio.run(called())
+    except HubError as error:
+        raise failed(error) from error
+
+
+def failed(error: Exception) -> ControlError:
+    """Return the failure of a command that a failure of the hub means."""
+    from cancorderd.hub.failures import NotPermitted
+
+    return ControlError(str(error), Exit.NO_PERMISSION if isinstance(error, NotPermitted) else Exit.FAILED)

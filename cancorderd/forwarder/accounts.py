@@ -1,0 +1,109 @@
+"""Counts of the frames of each bus in the forwarder, and the losses that its batches report. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cancorderd.hub.headers import Losses
+from cancorderd.ipc.messages import ForwardedBusReport, SafePosition
+
+if TYPE_CHECKING:
+    from cancorderd.forwarder.entry import Entry
+    from cancorderd.hub.headers import BatchHead
+
+
+class BusAccount:
+    """One bus: frames in batches, at the hub and lost, since the spool id was made."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.batched = 0
+        """Frames in batches of this spool id."""
+        self.waiting = 0
+        """Frames that are kept and not acknowledged, also of earlier starts."""
+        self.forwarded = 0
+        """Frames that were acknowledged since the start."""
+        self.kernel = self.adapter = self.worker_unknown = 0
+        """Losses before the feed, since the daemon started."""
+        self._base: tuple[int, int, int] | None = None
+        """These losses when the spool id was made."""
+        self.feed = 0
+        self.own_unknown = 0
+        """Frames that an earlier forwarder took along."""
+        self.spool = 0
+        """Frames that the spool has dropped."""
+        self.last_acknowledged: float | None = None
+        """Time of creation of the last acknowledged batch, in seconds since the epoch."""
+        self.oldest_waiting: float | None = None
+        self.safe: SafePosition | None = None
+
+    def take_losses(self, kernel: int, adapter: int, unknown: int) -> None:
+        """Take the bus's losses since the daemon started. Those of the first call belong to an earlier spool id."""
+        if self._base is None:
+            self._base = (kernel, adapter, unknown)
+        self.kernel, self.adapter, self.worker_unknown = kernel, adapter, unknown
+
+    @property
+    def lost(self) -> Losses:
+        """Losses since the spool id was made; those of the spool itself are known when a batch is sent."""
+        kernel, adapter, unknown = self._base or (0, 0, 0)
+        return Losses(
+            max(0, self.kernel - kernel),
+            max(0, self.adapter - adapter),
+            max(0, self.worker_unknown - unknown) + self.own_unknown,
+            self.feed,
+            self.spool,
+        )
+
+    def lag_s(self, now: float) -> float:
+        if not self.waiting:
+            return 0.0
+        since = self.last_acknowledged if self.last_acknowledged is not None else self.oldest_waiting
+        return max(0.0, now - since) if since is not None else 0.0
+
+    def report(self, now: float) -> ForwardedBusReport:
+        return ForwardedBusReport(
+            self.name, self.waiting, round(self.lag_s(now), 1), self.forwarded, *self.lost, self.safe
+        )
+
+
+class SentAccount:
+    """The frames that the spool lost between the batches that are sent, by spool id and bus.
+
+    Whatever made it lose them (full, damaged, a file that cannot be read), the next batch's `before` shows how many are
+    missing.
+    """
+
+    def __init__(self) -> None:
+        self._sent: dict[tuple[str, str], tuple[int, int]] = {}
+        """Frames up to the last batch that was sent, and those of them that were lost."""
+        self._acknowledged: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def known(self, bus: str, head: BatchHead) -> None:
+        """Take the last message of a bus at the hub."""
+        key = (head.batch.spool, bus)
+        self._acknowledged[key] = (head.before + head.frames, head.lost.spool)
+        self._sent[key] = self._acknowledged[key]
+
+    def begin_spool(self, spool: str, bus: str) -> None:
+        """Nothing of a bus has been sent with this spool id."""
+        self._acknowledged.setdefault((spool, bus), (0, 0))
+        self._sent.setdefault((spool, bus), (0, 0))
+
+    def spool_lost(self, entry: Entry) -> int:
+        """Return the frames that the spool lost before `entry`, which is sent now."""
+        head, key = entry.head, (entry.head.batch.spool, entry.bus)
+        if entry.spool_lost is None:
+            reached, lost = self._sent.get(key, (head.before, head.lost.spool))
+            entry.spool_lost = lost + max(0, head.before - reached)
+        self._sent[key] = (head.before + head.frames, entry.spool_lost)
+        return entry.spool_lost
+
+    def acknowledged(self, entry: Entry) -> None:
+        if entry.spool_lost is not None:
+            key = (entry.head.batch.spool, entry.bus)
+            self._acknowledged[key] = (entry.head.before + entry.head.frames, entry.spool_lost)
+
+    def resume(self) -> None:
+        """Batches behind the last acknowledged one are sent again."""
+        self._sent = dict(self._acknowledged)

@@ -1,0 +1,223 @@
+"""Segment files of the spool. Every call may wait for the disk: use a thread of its own.
+
+The folder holds `<number>.batches` files of records (`entry`), and `spool-ids`: a line for each start of the forwarder,
+by which it knows its own batches at the hub.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from cancorderd.forwarder.entry import Entry, read_records, record
+from cancorderd.forwarder.outbox import LOAD_BYTES, Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_SUFFIX = ".batches"
+_IDS = "spool-ids"
+_MOST_IDS = 256
+_SEGMENT_BYTES = 4 << 20
+_FEWEST_SEGMENTS = 8
+"""Whole segments are dropped if the spool is full: most of the limit should stay in use."""
+_KEPT_FREE = 16 << 20
+"""Bytes of the disk that are left to others; of a small disk, a twentieth."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class SpoolUnavailable(Exception):
+    """Nothing can be written at present. `str()` is the reason, with the remedy."""
+
+
+class DiskSpool:
+    """The files in `folder`, which together should have at most `limit` bytes."""
+
+    def __init__(self, folder: str, limit: int) -> None:
+        self._folder = folder
+        self._segment_bytes = max(1, min(_SEGMENT_BYTES, limit // _FEWEST_SEGMENTS))
+        self._number = 0
+        self._segment: Segment | None = None
+        """The segment that grows; its file is `_file`."""
+        self._file = -1
+        self.damaged = 0
+        """Bytes that could not be read, apart from torn ends."""
+        self.stored: dict[tuple[str, str], int] = {}
+        """Frames of earlier starts up to the last batch on the disk, by spool id and bus."""
+
+    def open(self) -> tuple[list[Segment], dict[str, int], int]:
+        """Return the segments that earlier starts have left, frames in them by bus, and the highest order."""
+        segments: list[Segment] = []
+        frames: dict[str, int] = {}
+        highest = 0
+        for name in sorted(self._names()):
+            self._number = max(self._number, int(name.removesuffix(_SUFFIX)))
+            path = os.path.join(self._folder, name)
+            segment = self._scanned(path)
+            if segment is None:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+                continue
+            segments.append(segment)
+            highest = max(highest, segment.last)
+            for bus, count in segment.unloaded.items():
+                frames[bus] = frames.get(bus, 0) + count
+        return segments, frames, highest
+
+    def spool_ids(self, own: str) -> list[str]:
+        """Return the spool ids of this machine, the latest last, with `own` as the last. Remembers it.
+
+        Those of batches on the disk are among them. Call `open` first.
+        """
+        path = os.path.join(self._folder, _IDS)
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                known = file.read().split()[-_MOST_IDS:]
+        except OSError:
+            known = []
+        known += dict.fromkeys(spool for spool, _ in self.stored if spool not in known)
+        known.append(own)
+        with contextlib.suppress(OSError):
+            os.makedirs(self._folder, 0o750, exist_ok=True)
+            temporary = f"{path}.new"
+            with open(temporary, "w", encoding="ascii") as file:
+                file.write("\n".join(known) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        return known
+
+    def append(self, entries: Sequence[Entry]) -> tuple[Segment, int]:
+        """Write batches at the end of the present segment, or of a new one; returns it and its size.
+
+        Raises SpoolUnavailable; nothing was written then.
+        """
+        data = b"".join(map(record, entries))
+        try:
+            segment = self._writable(entries[0].order)
+            self._check_room(len(data))
+            self._write(segment, data)
+        except OSError as error:
+            self._close()
+            raise SpoolUnavailable(self._reason(error)) from error
+        return segment, segment.size + len(data)
+
+    def complete(self, segment: Segment) -> None:
+        """Append nothing to this segment any more."""
+        if segment is self._segment:
+            self._close()
+
+    def full(self, segment: Segment) -> bool:
+        """Return whether the next batch begins a new segment."""
+        return segment.size >= self._segment_bytes
+
+    def load(self, segment: Segment, size: int) -> tuple[list[Entry], int]:
+        """Return the next batches of a segment of `size` bytes, and where they end. What cannot be read is skipped."""
+        try:
+            with open(segment.path, "rb") as file:
+                file.seek(segment.offset)
+                data = file.read(min(LOAD_BYTES * 2, size - segment.offset))
+        except OSError:
+            self.damaged += size - segment.offset
+            return [], size
+        last = segment.offset + len(data) >= size
+        entries: list[Entry] = []
+        end = 0
+        for item, item_end in read_records(data):
+            if isinstance(item, Entry):
+                entries.append(item)
+            elif item.at_end and not last and end:
+                break  # the record goes on behind the bytes that were read
+            elif not (item.at_end and last):
+                self.damaged += item.size
+            end = item_end
+            if end >= LOAD_BYTES:
+                break
+        return entries, segment.offset + end if data else size
+
+    def remove(self, segments: Iterable[Segment]) -> None:
+        for segment in segments:
+            self.complete(segment)
+            with contextlib.suppress(OSError):
+                os.unlink(segment.path)
+
+    def close(self) -> None:
+        self._close()
+
+    def _names(self) -> list[str]:
+        try:
+            found = os.listdir(self._folder)
+        except OSError:
+            return []
+        return [name for name in found if name.endswith(_SUFFIX) and name.removesuffix(_SUFFIX).isdigit()]
+
+    def _scanned(self, path: str) -> Segment | None:
+        """Return a segment of an earlier start; None if it holds nothing that can be read."""
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError:
+            return None
+        segment: Segment | None = None
+        for item, _ in read_records(data):
+            if isinstance(item, Entry):
+                segment = segment or Segment(path, item.order)
+                segment.add(item)
+                self.stored[item.head.batch.spool, item.bus] = item.head.before + item.head.frames
+        if segment:
+            segment.size = len(data)
+            segment.complete = True
+        return segment
+
+    def _writable(self, order: int) -> Segment:
+        """Return the segment to write in, whose file is open. Raises OSError."""
+        if self._segment and self.full(self._segment):
+            self._close()
+        if self._segment is None:
+            os.makedirs(self._folder, 0o750, exist_ok=True)
+            self._number += 1
+            path = os.path.join(self._folder, f"{self._number:012}{_SUFFIX}")
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            self._segment = Segment(path, order)
+        return self._segment
+
+    def _check_room(self, size: int) -> None:
+        found = os.statvfs(self._folder)
+        kept = min(_KEPT_FREE, found.f_blocks * found.f_frsize // 20)
+        if found.f_blocks and found.f_bavail * found.f_frsize < size + kept:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _write(self, segment: Segment, data: bytes) -> None:
+        """Write and sync. Raises OSError; the file then ends as before, or is left behind as a whole."""
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fdatasync(self._file) if hasattr(os, "fdatasync") else os.fsync(self._file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, segment.size)
+            if not segment.size:
+                with contextlib.suppress(OSError):
+                    os.unlink(segment.path)
+            raise
+
+    def _close(self) -> None:
+        if self._segment:
+            self._segment.complete = True
+            self._segment = None
+        if self._file >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+            self._file = -1
+
+    def _reason(self, error: OSError) -> str:
+        if error.errno in _FULL:
+            return f"the disk of {self._folder} is full. Make room there, or lower forward.spool_mb."
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return f"no permission to write in {self._folder}. Give the folder to the user of cancorderd (chown)."
+        if error.errno == errno.EROFS:
+            return f"{self._folder} is read-only. Mount it for writing, or set daemon.state_dir to another folder."
+        return f"the spool cannot be written: {error.strerror or error} ({self._folder}). Check the disk."

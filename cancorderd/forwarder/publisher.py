@@ -1,0 +1,371 @@
+"""Connection after connection to the hub, and the batches that are published on each. Asynchronous shell.
+
+`resume` decides where to go on, `window` what is in flight, `outbox` what comes next. Nothing is published without a
+guard: the stream's name and the sequence number before (see `window`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import nats.errors
+
+from cancorderd.forwarder.resume import Foreign, ForeignWatch, GoOn, Own, StreamState, Verdict, resume
+from cancorderd.forwarder.window import Acknowledged, Refused, Window
+from cancorderd.hub import headers, jetstream
+from cancorderd.hub.connection import open_connection
+from cancorderd.hub.failures import (
+    AccessMistake,
+    ApiError,
+    ConnectionLost,
+    HubError,
+    LibraryMissing,
+    LoginRefused,
+    NoAnswer,
+    NoJetStream,
+    TlsFailed,
+)
+from cancorderd.hub.failures import Refused as RightMissing
+from cancorderd.hub.subjects import all_subjects, stream_name, subject
+from cancorderd.ipc.backoff import Backoff
+from cancorderd.printable import error_text
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from nats.aio.msg import Msg
+
+    from cancorderd.forwarder.entry import Entry
+    from cancorderd.forwarder.outbox import Outbox, Segment
+    from cancorderd.hub.access import HubAccess
+    from cancorderd.hub.connection import HubConnection
+    from cancorderd.hub.headers import BatchHead
+
+log = logging.getLogger("cancorderd.forward")
+
+_BACKOFF = Backoff(first_s=0.25, longest_s=5.0, jitter=0.25)
+_REFUSED_S = 1.0
+"""Pause after a refusal without progress."""
+_FOREIGN_LOOK_S = 2.0
+_CHECK_S = 0.5
+_LEAST_PAYLOAD = headers.MAX_BODY + 2048
+_WRONG_SEQUENCE = (jetstream.WRONG_LAST_SEQUENCE, 10060)
+"""The last sequence is another; the stream is another (Nats-Expected-Stream)."""
+_TO_BE_ACTED_ON = (
+    AccessMistake,
+    ApiError,
+    LibraryMissing,
+    LoginRefused,
+    NoJetStream,
+    RightMissing,
+    TlsFailed,
+)
+"""Failures that do not pass by themselves, unlike a network's."""
+
+
+class Owner(Protocol):
+    """The forwarder, as the publisher needs it."""
+
+    def head(self, entry: Entry, epoch: int) -> BatchHead:
+        """Return the headers with which a batch is sent now."""
+
+    def on_acknowledged(self, entry: Entry) -> None:
+        """Take a batch that the hub has stored."""
+
+    async def load(self, segment: Segment) -> None:
+        """Load batches of a segment into the outbox."""
+
+    def on_resume(self) -> None:
+        """Batches behind the last acknowledged one will be sent again."""
+
+    def look_ups(self) -> list[str]:
+        """Return the buses whose last messages it wants to know."""
+
+    def on_last_message(self, bus: str, head: BatchHead | None) -> None:
+        """Take a bus's last message."""
+
+    def on_state(self) -> None:
+        """The connection's state has changed."""
+
+    def notice(self, level: str, text: str) -> None:
+        """Log a sentence."""
+
+
+class Publisher:
+    """Publishes what the outbox holds, for ever. Its attributes are the state for `status`."""
+
+    def __init__(
+        self, access: HubAccess, gateway: str, spools: list[str], outbox: Outbox, owner: Owner
+    ) -> None:
+        """`spools` are the spool ids of this machine, our own last."""
+        self._access = access
+        self._gateway = gateway
+        self._stream = stream_name(gateway)
+        self._own = Own(spools)
+        self._outbox = outbox
+        self._owner = owner
+        self.connected = False
+        self.reason = "not connected yet"
+        self.url = access.url[0] if access.url else ""
+        self.refused = False
+        """Whether somebody has to act."""
+        self.epoch = 0
+        self._window: Window | None = None
+        self._refusal: Refused | None = None
+        self._wake = asyncio.Event()
+        self._foreign = ForeignWatch()
+        self._progress = False
+        """Whether this connection has stored a batch."""
+        self._told = ""
+
+    @property
+    def in_flight(self) -> list[Entry]:
+        return self._window.entries if self._window else []
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Connect again and again."""
+        failures = 0
+        while True:
+            self._progress = False
+            try:
+                connection = await open_connection(self._access, f"cancorder {self._gateway}")
+                try:
+                    await self._serve(connection)
+                finally:
+                    self._put_back()
+                    await connection.close()
+            except HubError as error:
+                self._disconnected(str(error), refused=isinstance(error, _TO_BE_ACTED_ON))
+            except (nats.errors.Error, OSError) as error:
+                text = f"{self.url}: the connection ended ({error_text(error)})."
+                self._disconnected(text, refused=False)
+            failures = 1 if self._progress else failures + 1
+            await asyncio.sleep(_BACKOFF.delay_s(failures, random.random()))  # noqa: S311 - jitter
+
+    async def _serve(self, connection: HubConnection) -> None:
+        """Use a connection until it fails. Raises HubError."""
+        self.url = str(connection.server)
+        for sentence in connection.notices:
+            self._owner.notice("warning", sentence)
+        if connection.max_payload < _LEAST_PAYLOAD:
+            raise ApiError(
+                f"{connection.server}: max_payload is {connection.max_payload}, too small for batches. "
+                f"Set it to at least {_LEAST_PAYLOAD}, or leave it out."
+            )
+        answers = await _Answers.open(connection, self._on_answer)
+        while True:
+            state = await self._state(connection)
+            decision = resume(state, self._own)
+            if isinstance(decision, Foreign):
+                if not await self._may_take_over(state):
+                    continue
+                decision = GoOn(
+                    None, told="the stream's earlier gateway stood still: this one goes on in its place"
+                )
+            self._foreign.forget()
+            await self._look_up(connection)
+            self._go_on(decision, state)
+            await self._publish(connection, answers)
+
+    async def _state(self, connection: HubConnection) -> StreamState:
+        info = await jetstream.stream_info(connection, self._stream)
+        last = None
+        if info.state.messages:
+            last = await jetstream.last_message(connection, self._stream, all_subjects(self._gateway))
+        batch = None
+        if last is not None:
+            try:
+                batch = headers.parse(last.headers).batch
+            except headers.HeaderError:
+                batch = None
+        return StreamState(info.state.last_sequence, info.created, batch, empty=last is None)
+
+    async def _may_take_over(self, state: StreamState) -> bool:
+        """Return whether the stream's foreign gateway is gone; waits a moment before it returns False."""
+        verdict = self._foreign.look(state.last_sequence, time.monotonic())
+        if verdict is Verdict.TAKE_OVER:
+            return True
+        if verdict is Verdict.ANOTHER_GATEWAY:
+            reason = f"another gateway is called {self._gateway}. Set forward.gateway."
+            self._disconnected(reason, refused=True)
+        else:
+            self._disconnected(
+                f"the stream of {self._gateway} holds batches of another gateway: waiting for 30 s whether it still sends.",
+                refused=False,
+            )
+        await asyncio.sleep(_FOREIGN_LOOK_S)
+        return False
+
+    async def _look_up(self, connection: HubConnection) -> None:
+        """Read the last messages of the buses about which something is unknown."""
+        for bus in self._owner.look_ups():
+            found = await jetstream.last_message(connection, self._stream, subject(self._gateway, bus))
+            head = None
+            if found is not None:
+                try:
+                    head = headers.parse(found.headers)
+                except headers.HeaderError:
+                    head = None
+            self._owner.on_last_message(bus, head)
+
+    def _go_on(self, decision: GoOn, state: StreamState) -> None:
+        if decision.new_epoch:
+            self.epoch += 1
+        if decision.told:
+            self._owner.notice("warning", decision.told)
+        in_flight = self.in_flight
+        self._window = None
+        self._owner.on_resume()
+        for entry in self._outbox.resume(decision.behind, self._own.spools, in_flight, again=decision.again):
+            self._acknowledged(entry)
+        self._own = self._own._replace(sequence=state.last_sequence, created=state.created)
+        self._window = Window(state.last_sequence, time.monotonic())
+        self._refusal = None
+
+    async def _publish(self, connection: HubConnection, answers: _Answers) -> None:
+        """Publish until a batch is refused; returns then. Raises HubError."""
+        self._connected()
+        closed = asyncio.ensure_future(connection.wait_closed())
+        try:
+            while self._refusal is None:
+                self._wake.clear()
+                await self._fill(connection, answers)
+                await self._wait(closed)
+                if closed.done():
+                    raise ConnectionLost(str(closed.result()))
+                if connection.last_refusal is not None:
+                    raise connection.last_refusal
+                if self._window and self._window.silent(time.monotonic()):
+                    raise NoAnswer(
+                        f"{connection.server}: acknowledged nothing for 30 s. Check network and server."
+                    )
+        finally:
+            closed.cancel()
+        await self._on_refusal(connection, self._refusal)
+
+    async def _on_refusal(self, connection: HubConnection, refusal: Refused) -> None:
+        if refusal.code not in _WRONG_SEQUENCE and refusal.code != 503:
+            self._disconnected(
+                f"{connection.server}: refuses batches ({refusal.description}). Check limits and space of "
+                f"{self._stream} at the hub.",
+                refused=True,
+            )
+            await asyncio.sleep(_REFUSED_S)
+        elif not self._progress:
+            await asyncio.sleep(_REFUSED_S)
+        self._progress = False
+
+    async def _wait(self, closed: asyncio.Future[HubError]) -> None:
+        """Wait until there is something to do."""
+        wake = asyncio.ensure_future(self._wake.wait())
+        ends: set[asyncio.Future[Any]] = {wake, closed}
+        try:
+            await asyncio.wait(ends, timeout=_CHECK_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            wake.cancel()
+
+    async def _fill(self, connection: HubConnection, answers: _Answers) -> None:
+        """Publish as many batches as the window takes."""
+        window = self._window
+        while window is not None and self._refusal is None and connection.open:
+            if (segment := self._outbox.next_load()) is not None:
+                await self._owner.load(segment)
+                continue
+            size = self._outbox.peek_size()
+            if size is None or not window.has_room(size):
+                return
+            entry, had = self._outbox.take()
+            for each in had:
+                self._acknowledged(each)
+            if entry is None:
+                continue
+            before = window.publish(entry, time.monotonic())
+            await answers.publish(
+                subject(self._gateway, entry.bus),
+                entry.body,
+                before,
+                headers.encode(self._owner.head(entry, self.epoch))
+                | {"Nats-Expected-Stream": self._stream, "Nats-Expected-Last-Sequence": str(before)},
+            )
+
+    def _on_answer(self, before: int, message: Msg) -> None:
+        """Take the answer to the publish that expected the sequence number `before`."""
+        if self._window is None or self._refusal is not None:
+            return
+        status = (message.headers or {}).get("Status")
+        answer = self._window.answer(before, message.data, status, time.monotonic())
+        if isinstance(answer, Acknowledged):
+            self._progress = True
+            self._own = self._own._replace(sequence=before + 1)
+            self._acknowledged(answer.entry)
+        else:
+            self._refusal = answer
+        self._wake.set()
+
+    def _acknowledged(self, entry: Entry) -> None:
+        batch = entry.head.batch
+        if batch.spool == self._own.spools[-1]:
+            self._own = self._own._replace(acknowledged=max(self._own.acknowledged, batch.number))
+        self._outbox.acknowledged(entry)
+        self._owner.on_acknowledged(entry)
+
+    def _put_back(self) -> None:
+        """The connection is gone: what was in flight may have arrived or not."""
+        if self._window is not None:
+            self._outbox.put_back(self._window.entries)
+            self._window = None
+        self._owner.on_resume()
+
+    def _connected(self) -> None:
+        if not self.connected:
+            self.connected, self.reason, self.refused = True, "", False
+            self._tell("info", f"connected to {self.url}")
+            self._owner.on_state()
+
+    def _disconnected(self, reason: str, *, refused: bool) -> None:
+        changed = (self.connected, self.reason) != (False, reason)
+        self.connected, self.reason, self.refused = False, reason, refused
+        self._tell("warning", reason)
+        if changed:
+            self._owner.on_state()
+
+    def _tell(self, level: str, text: str) -> None:
+        """Log a sentence unless it was the last one."""
+        if text != self._told:
+            self._told = text
+            self._owner.notice(level, text)
+
+
+class _Answers:
+    """Publishing with answers to an inbox of our own."""
+
+    def __init__(self, connection: HubConnection) -> None:
+        self._client = connection.client
+        self._inbox = connection.client.new_inbox()
+
+    @classmethod
+    async def open(cls, connection: HubConnection, on_answer: _OnAnswer) -> _Answers:
+        answers = cls(connection)
+
+        async def take(message: Msg) -> None:
+            number = message.subject.rpartition(".")[2]
+            if number.isdigit():
+                on_answer(int(number), message)
+
+        await connection.client.subscribe(f"{answers._inbox}.*", cb=take)
+        return answers
+
+    def publish(self, target: str, body: bytes, number: int, head: dict[str, str]) -> Awaitable[None]:
+        return self._client.publish(target, body, reply=f"{self._inbox}.{number}", headers=head)
+
+
+class _OnAnswer(Protocol):
+    def __call__(self, before: int, message: Msg, /) -> None: ...

@@ -1,0 +1,130 @@
+"""Where to go on in a stream, by its last message: after each connection, and after each refusal. Pure.
+
+The last message has the identity of the last batch that is stored. If it is one of ours, we go on behind it. If the
+stream is empty or younger than what it has acknowledged, we go on with whatever we still have, in a new epoch. If it
+is of a foreign spool id, another gateway may have our name: see `ForeignWatch`. Times are on the monotonic clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cancorderd.hub.headers import BatchId
+
+FOREIGN_WAIT_S = 30.0
+FOREIGN_AGAIN_S = 60.0
+
+
+class StreamState(NamedTuple):
+    """A stream as its leader describes it."""
+
+    last_sequence: int
+    created: str
+    """When it was made, in the hub's words: another time is another stream."""
+    last: BatchId | None
+    """None if the stream is empty, or its last message has no headers of a batch."""
+    empty: bool = False
+
+
+class Own(NamedTuple):
+    """What this forwarder knows of its stream."""
+
+    spools: Sequence[str]
+    """Spool ids of this machine, the latest (our own) last."""
+    acknowledged: int = 0
+    """Number of our last batch that was acknowledged; 0 if there is none."""
+    sequence: int = 0
+    """Its sequence number in the stream."""
+    created: str = ""
+    """`StreamState.created` at that time."""
+
+
+class Mark(NamedTuple):
+    """The last batch that the hub has: the position of its spool id among ours, and its number."""
+
+    spool: int
+    number: int
+
+
+class GoOn(NamedTuple):
+    """Send what follows `behind`; None: whatever is not acknowledged.
+
+    If `again`, acknowledged batches behind it are sent again, as far as they are kept. `told` is for the log.
+    """
+
+    behind: Mark | None
+    new_epoch: bool = False
+    again: bool = False
+    told: str = ""
+
+
+class Foreign(NamedTuple):
+    """The last message is none of ours."""
+
+    batch: BatchId | None
+
+
+def resume(state: StreamState, own: Own) -> GoOn | Foreign:
+    """Return how to go on in a stream in this state."""
+    other = bool(own.created) and (state.created != own.created or state.last_sequence < own.sequence)
+    if state.empty:
+        if not own.acknowledged and not other:
+            return GoOn(None)
+        fact = "was deleted and made again" if other else "was emptied"
+        return GoOn(
+            None, new_epoch=True, told=f"the stream {fact} at the hub: forwarding goes on in a new epoch"
+        )
+    if state.last is None or state.last.spool not in own.spools:
+        return Foreign(state.last)
+    mark = Mark(list(own.spools).index(state.last.spool), state.last.number)
+    missing = _acknowledged_behind(mark, own)
+    if not missing:
+        return GoOn(mark)
+    text = f"the hub has lost the last {missing} batches: they are sent again as far as they are kept (keep_acked_mb)"
+    return GoOn(mark, new_epoch=True, again=True, told=text)
+
+
+def _acknowledged_behind(mark: Mark, own: Own) -> int:
+    """Return how many of our own batches the hub had acknowledged and has no more."""
+    if mark.spool < len(own.spools) - 1:
+        return own.acknowledged
+    return max(0, own.acknowledged - mark.number)
+
+
+class Verdict(enum.Enum):
+    """What to do about a foreign last message."""
+
+    WAIT = enum.auto()
+    """Look again soon; send nothing."""
+    TAKE_OVER = enum.auto()
+    """The stream stood still: its gateway was replaced by this one."""
+    ANOTHER_GATEWAY = enum.auto()
+    """The stream moved: send nothing, and look again after `FOREIGN_AGAIN_S`."""
+
+
+class ForeignWatch:
+    """Watch over a stream whose last message is foreign, to learn whether another gateway writes to it."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: the last message is ours."""
+        self._sequence = -1
+        self._since_s = 0.0
+        self._moved = False
+
+    def look(self, sequence: int, now_s: float) -> Verdict:
+        """Take the stream's last sequence number; returns what to do."""
+        if sequence != self._sequence:
+            self._moved = self._sequence >= 0
+            self._sequence, self._since_s = sequence, now_s
+            return Verdict.ANOTHER_GATEWAY if self._moved else Verdict.WAIT
+        wait_s = FOREIGN_AGAIN_S if self._moved else FOREIGN_WAIT_S
+        if now_s - self._since_s < wait_s:
+            return Verdict.ANOTHER_GATEWAY if self._moved else Verdict.WAIT
+        return Verdict.TAKE_OVER

@@ -1,0 +1,93 @@
+"""Publishes in flight: how many there may be, what each expects of the stream, and what an answer means. Pure.
+
+Each publish names the stream and the sequence number before its own, so that the hub stores all of them in order or
+refuses from the first that does not fit. The publisher of a stream is its only one: it can predict these numbers.
+Times are seconds on the monotonic clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cancorderd.forwarder.entry import Entry
+
+MOST_BATCHES = 256
+MOST_BYTES = 1 << 20
+SILENT_S = 30.0
+"""A hub that acknowledges nothing for so long is left: the connection may be half-open."""
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """The hub has stored a batch."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The hub has not stored a batch. `code` is that of JetStream's error, or the status of the message, or 0."""
+
+    code: int
+    description: str
+
+
+class Window:
+    """Publishes in flight on one connection. Make another for the next."""
+
+    def __init__(self, last_sequence: int, now_s: float) -> None:
+        self._in_flight: deque[tuple[int, Entry]] = deque()
+        self._bytes = 0
+        self._next_sequence = last_sequence + 1
+        self._last_progress_s = now_s
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Batches in flight, the oldest first."""
+        return [entry for _, entry in self._in_flight]
+
+    def has_room(self, size: int) -> bool:
+        """Return whether a further batch of this size may be published. One always may."""
+        if not self._in_flight:
+            return True
+        return len(self._in_flight) < MOST_BATCHES and self._bytes + size <= MOST_BYTES
+
+    def publish(self, entry: Entry, now_s: float) -> int:
+        """Add a batch; returns the sequence number that the stream must have before it."""
+        if not self._in_flight:
+            self._last_progress_s = now_s
+        sequence = self._next_sequence
+        self._in_flight.append((sequence, entry))
+        self._bytes += entry.size
+        self._next_sequence += 1
+        return sequence - 1
+
+    def answer(self, sequence: int, data: bytes, status: str | None, now_s: float) -> Acknowledged | Refused:
+        """Take the answer to the publish that expected `sequence` before it. After a refusal, nothing counts any more."""
+        expected, entry = self._in_flight[0] if self._in_flight else (0, None)
+        if status:
+            return Refused(int(status) if status.isdigit() else 0, f"status {status}")
+        try:
+            answer = json.loads(data)
+            error = answer.get("error")
+            stored = answer.get("seq")
+        except (ValueError, AttributeError):
+            return Refused(0, "an answer that is no JSON object")
+        if isinstance(error, dict):
+            return Refused(
+                int(error.get("err_code") or error.get("code") or 0), str(error.get("description"))
+            )
+        if entry is None or sequence + 1 != expected or stored != expected:
+            return Refused(0, f"sequence number {stored} in place of {expected}")
+        self._in_flight.popleft()
+        self._bytes -= entry.size
+        self._last_progress_s = now_s
+        return Acknowledged(entry)
+
+    def silent(self, now_s: float) -> bool:
+        """Return whether the hub has acknowledged nothing for too long."""
+        return bool(self._in_flight) and now_s - self._last_progress_s > SILENT_S

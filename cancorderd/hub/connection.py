@@ -1,0 +1,342 @@
+"""A connection to one of the servers of a hub.
+
+It is never repaired: whoever loses it opens another. (nats-py would send again after a reconnect what had failed.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cancorderd.file_thread import FileThread
+from cancorderd.file_thread import NoAnswer as FileNoAnswer
+from cancorderd.hub.access import inbox_prefix
+from cancorderd.hub.certificates import certificate_end_s, own_certificate_end_s, validity_notice
+from cancorderd.hub.endings import meaning_of_end
+from cancorderd.hub.failures import (
+    AccessMistake,
+    ConnectionLost,
+    HubError,
+    LibraryMissing,
+    NoAnswer,
+    NoJetStream,
+    NotNats,
+    Refused,
+    Unreachable,
+)
+from cancorderd.hub.login import Login, read_login
+from cancorderd.printable import error_text, printable
+
+try:
+    import nats.errors
+    from nats.aio.client import Client, RawCredentials
+
+    from cancorderd.hub.transport import OpenTransport, open_transport
+except ImportError as missing:
+    raise LibraryMissing("nats-py is not installed. Run pip install 'cancorderd[nats]'.") from missing
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from nats.aio.msg import Msg
+
+    from cancorderd.hub.access import HubAccess, ServerAddress
+
+T = TypeVar("T")
+
+OPEN_WITHIN_S = 10.0
+PING_INTERVAL_S = 10
+ANSWER_WITHIN_S = 10.0
+_CLOSE_WITHIN_S = 2.0
+_PUBLISH_WITHIN_S = 1.0
+_FILE_WITHIN_S = 5.0
+_FILES = FileThread()
+_PENDING_LIMIT = 4 << 20
+"""Bytes that may wait to be written: more than a window of batches."""
+_VIOLATION = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]*)\"", re.IGNORECASE)
+
+
+class _Client(Client):
+    """nats-py's client on a transport that is open already."""
+
+    def __init__(self, transport: OpenTransport) -> None:
+        super().__init__()
+        self._transport = transport
+
+
+class HubConnection:
+    """An open connection, logged in. `client` is nats-py's, for publishing and subscribing."""
+
+    def __init__(self, client: Client, transport: OpenTransport, server: ServerAddress, login: Login) -> None:
+        self.client = client
+        self.server = server
+        self.user = login.user
+        self.notices: list[str] = []
+        """Sentences about certificates and credentials that expire within 30 days."""
+        self._transport = transport
+        self._closed: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
+        self._refusals: dict[str, list[tuple[str, asyncio.Future[Refused]]]] = {}
+        """Waiting requests by their subject in lower case."""
+        self.last_refusal: Refused | None = None
+        """The latest right that was found missing."""
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The server's description of itself."""
+        return self.client._server_info  # noqa: SLF001 - nats-py has no other access
+
+    @property
+    def server_name(self) -> str:
+        return printable(str(self.info.get("server_name", "")))
+
+    @property
+    def version(self) -> str:
+        return printable(str(self.info.get("version", "")))
+
+    @property
+    def max_payload(self) -> int:
+        return int(self.client.max_payload)
+
+    @property
+    def encrypted(self) -> bool:
+        return self._transport.encrypted
+
+    @property
+    def open(self) -> bool:
+        return not self._closed.done() and bool(self.client.is_connected)
+
+    async def wait_closed(self) -> HubError:
+        """Return the reason when the connection has ended."""
+        return await asyncio.shield(self._closed)
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        *,
+        headers: dict[str, str] | None = None,
+        within_s: float = ANSWER_WITHIN_S,
+    ) -> Msg:
+        """Return the answer to a request.
+
+        Raises Refused if the user has no right to the subject, NoJetStream if nothing answers to it, NoAnswer and
+        ConnectionLost.
+        """
+        try:
+            return await self.answer(
+                subject, self.client.request(subject, payload, timeout=within_s, headers=headers), within_s
+            )
+        except nats.errors.NoRespondersError as error:
+            raise NoJetStream(
+                f"{self.server}: JetStream does not answer for {self.user or 'this user'}. Enable it for the server "
+                "and the account."
+            ) from error
+
+    async def answer(self, subject: str, answer: Coroutine[Any, Any, T], within_s: float) -> T:
+        """Return the result of `answer`, which waits for messages after a publish to `subject`.
+
+        Raises Refused, NoAnswer and ConnectionLost.
+        """
+        refused: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
+        waiting = self._refusals.setdefault(subject.lower(), [])
+        waiting.append((subject, refused))
+        task = asyncio.ensure_future(answer)
+        ends: set[asyncio.Future[Any]] = {task, refused, self._closed}
+        try:
+            # The publish before the answer may wait, too, if the server reads nothing.
+            await asyncio.wait(
+                ends, timeout=within_s + _PUBLISH_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if refused.done():
+                raise refused.result()
+            if task.done():
+                return await task
+            if self._closed.done():
+                raise ConnectionLost(str(self._closed.result()))
+            raise nats.errors.TimeoutError  # noqa: TRY301 - as if the request had raised it
+        except nats.errors.NoRespondersError:
+            raise
+        except nats.errors.TimeoutError as error:
+            raise NoAnswer(
+                f"{self.server}: no answer to {subject} within {within_s:g} s. Check network and server."
+            ) from error
+        except (nats.errors.Error, OSError) as error:
+            raise ConnectionLost(f"{self.server}: the connection ended ({error_text(error)}).") from error
+        finally:
+            task.cancel()
+            waiting.remove((subject, refused))
+            if not waiting:
+                self._refusals.pop(subject.lower(), None)
+
+    async def close(self) -> None:
+        """End the connection within some seconds; unsent data may be lost."""
+        self._ended(ConnectionLost(f"{self.server}: closed here."))
+        with contextlib.suppress(TimeoutError, nats.errors.Error, OSError):
+            async with asyncio.timeout(_CLOSE_WITHIN_S):
+                await self.client.close()
+        self._transport.abort()
+
+    async def on_error(self, error: Exception) -> None:
+        """Take what nats-py reports; only a missing right does not end the connection."""
+        violation = _VIOLATION.search(str(error))
+        if violation is None:
+            return
+        action, subject = violation[1].lower(), printable(violation[2])
+        waiting = self._refusals.get(subject.lower()) or self._mapped(subject.lower())
+        if action == "subscription" and subject.startswith(inbox_prefix(self.user).lower()):
+            # Without its inbox, the user gets no answer at all.
+            subject = f"{inbox_prefix(self.user)}.>"
+            waiting = [each for requests in self._refusals.values() for each in requests]
+        elif waiting:
+            # nats-py reports it in lower case.
+            subject = waiting[0][0]
+        self.last_refusal = refusal = _refused(self.server, self.user, action, subject)
+        for _subject, future in waiting:
+            if not future.done():
+                future.set_result(refusal)
+
+    def _mapped(self, subject: str) -> list[tuple[str, asyncio.Future[Refused]]]:
+        """Return the requests that an account of the hub maps to `subject` before it checks the right to it."""
+        _, api, request = subject.partition(".api.")
+        return self._refusals.get(f"$js.api.{request}", []) if api else []
+
+    async def on_closed(self) -> None:
+        self._ended(meaning_of_end(self.server, self.client.last_error))
+
+    def _ended(self, reason: HubError) -> None:
+        if not self._closed.done():
+            self._closed.set_result(reason)
+
+
+def _refused(server: ServerAddress, user: str | None, action: str, subject: str) -> Refused:
+    verb = "publish" if action == "publish" else "subscribe"
+    return Refused(
+        f"{server}: {user or 'this user'} has no right to {verb} to {subject}. Add it at the hub.", subject
+    )
+
+
+async def open_connection(
+    access: HubAccess, name: str, *, within_s: float = OPEN_WITHIN_S, pending_bytes: int = _PENDING_LIMIT
+) -> HubConnection:
+    """Return a connection to the first server of `access` that accepts one; `name` is shown at the server.
+
+    Each server is tried for `within_s`. Raises HubError, of the server with which the attempt got furthest.
+    """
+    try:
+        servers = access.servers()
+    except ValueError as error:
+        raise AccessMistake(f"url: {error}") from error
+    failures: list[HubError] = []
+    for server in servers:
+        try:
+            return await connect_to(server, access, name, within_s=within_s, pending_bytes=pending_bytes)
+        except HubError as error:
+            failures.append(error)
+    if not failures:
+        raise AccessMistake("url: is empty. Write tls://HOST.")
+    raise max(failures, key=lambda failure: failure.stage)
+
+
+async def connect_to(
+    server: ServerAddress,
+    access: HubAccess,
+    name: str,
+    *,
+    within_s: float = OPEN_WITHIN_S,
+    pending_bytes: int = _PENDING_LIMIT,
+) -> HubConnection:
+    """Return a connection to one server of `access`. Raises HubError."""
+    login = await _login(access)
+    if login.password is not None and not server.tls and not server.loopback:
+        raise AccessMistake(
+            f"{server}: a password would cross the network unencrypted. Write tls:// instead."
+        )
+    transport: OpenTransport | None = None
+    try:
+        async with asyncio.timeout(within_s):
+            transport = await open_transport(server, access)
+            return await _logged_in(server, access, login, transport, name=name, pending_bytes=pending_bytes)
+    except TimeoutError as error:
+        if transport is None:
+            raise Unreachable(
+                f"{server}: no answer within {within_s:g} s. Check network, firewall, host and port."
+            ) from error
+        raise NotNats(f"{server}: stopped answering during the login. Check the server.") from error
+
+
+async def _login(access: HubAccess) -> Login:
+    """Read the login; a file system that does not answer holds up this attempt only."""
+    reading = _FILES.submit(lambda: read_login(access))
+    try:
+        return await reading.answer(_FILE_WITHIN_S)
+    except FileNoAnswer as error:
+        reading.withdraw()
+        path = access.credentials or access.password_file
+        raise AccessMistake(f"{path}: the file system does not answer. Check its mount.") from error
+
+
+async def _logged_in(
+    server: ServerAddress,
+    access: HubAccess,
+    login: Login,
+    transport: OpenTransport,
+    *,
+    name: str,
+    pending_bytes: int,
+) -> HubConnection:
+    client = _Client(transport)
+    connection = HubConnection(client, transport, server, login)
+    secrets: dict[str, Any] = {}
+    if login.credentials is not None:
+        _require_nkeys()
+        secrets["user_credentials"] = RawCredentials(login.credentials)
+    elif login.password is not None:
+        secrets |= {"user": login.user, "password": login.password}
+    try:
+        await client.connect(
+            servers=[str(server)],
+            name=name,
+            allow_reconnect=False,
+            ping_interval=PING_INTERVAL_S,
+            max_outstanding_pings=2,
+            inbox_prefix=inbox_prefix(login.user),
+            connect_timeout=3600,  # the limit is connect_to's
+            pending_size=pending_bytes,
+            error_cb=connection.on_error,
+            closed_cb=connection.on_closed,
+            **secrets,
+        )
+    except (nats.errors.Error, OSError, ValueError) as error:
+        transport.abort()
+        raise meaning_of_end(server, error, access, login) from error
+    except BaseException:
+        transport.abort()
+        raise
+    connection.notices = _notices(server, access, login, transport)
+    return connection
+
+
+def _require_nkeys() -> None:
+    try:
+        import nkeys  # noqa: F401, PLC0415 - needed for credentials only
+    except ImportError as error:
+        raise LibraryMissing(
+            "nkeys is not installed, which credentials need. Run pip install 'cancorderd[nats]'."
+        ) from error
+
+
+def _notices(server: ServerAddress, access: HubAccess, login: Login, transport: OpenTransport) -> list[str]:
+    now_s = time.time()
+    ends: list[tuple[str, float | None]] = []
+    certificate = transport.certificate
+    if certificate is not None:
+        with contextlib.suppress(ValueError):
+            ends.append((f"{server}: the certificate of the server", certificate_end_s(certificate)))
+    if access.certificate is not None:
+        ends.append((f"{access.certificate}: this certificate", own_certificate_end_s(access.certificate)))
+    ends.append((f"{access.credentials}: the user's JWT", login.expires_s))
+    notices = [validity_notice(whose, end_s, now_s) for whose, end_s in ends if end_s is not None]
+    return [notice for notice in notices if notice is not None]

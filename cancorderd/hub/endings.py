@@ -1,0 +1,50 @@
+"""Meaning of an exception with which a login failed or a connection ended. Pure."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from cancorderd.hub.certificates import tls_failure
+from cancorderd.hub.failures import ConnectionLost, HubError, LoginRefused, NotNats, TlsFailed
+from cancorderd.printable import error_text
+
+if TYPE_CHECKING:
+    from cancorderd.hub.access import HubAccess, ServerAddress
+    from cancorderd.hub.login import Login
+
+
+def meaning_of_end(
+    server: ServerAddress,
+    error: BaseException | None,
+    access: HubAccess | None = None,
+    login: Login | None = None,
+) -> HubError:
+    """Return the meaning of an exception that ended a connection, or the login before it."""
+    text = error_text(error) if error is not None else "the server closed it"
+    if access is not None and isinstance(error, ssl.SSLError):
+        return tls_failure(server, error, access)
+    lower = text.lower()
+    if "authorization" in lower or "authentication" in lower:
+        return _login_refused(server, text, login)
+    if "maximum" in lower and "exceeded" in lower:
+        return LoginRefused(f"{server}: refuses the connection ({text}). Raise this limit at the hub.")
+    if "tls" in lower and "required" in lower:
+        return TlsFailed(f"{server}: serves TLS only. Write tls:// in url.")
+    if access is not None:
+        return NotNats(f"{server}: the login failed ({text}). Check the server's log.")
+    return ConnectionLost(f"{server}: the connection ended ({text}).")
+
+
+def _login_refused(server: ServerAddress, text: str, login: Login | None) -> LoginRefused:
+    lower = text.lower()
+    whose = login.user if login and login.user else "a login without user"
+    if "expired" in lower:
+        return LoginRefused(f"{server}: the credentials have expired. Get new ones from the hub's owner.")
+    if "revoked" in lower:
+        return LoginRefused(f"{server}: the credentials were revoked. Get new ones from the hub's owner.")
+    if "timeout" in lower:
+        return LoginRefused(f"{server}: the login took too long for the server. Check the network's delay.")
+    return LoginRefused(
+        f"{server}: {whose} is refused. Check user and password, or credentials, with the hub's owner."
+    )

@@ -1,0 +1,134 @@
+"""Whether a gateway could forward to a hub: each server of the hub, step by step, each result a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cancorderd.hub import jetstream, stream_plan, streams, subjects
+from cancorderd.hub.connection import connect_to
+from cancorderd.hub.failures import HubError, NoAnswer, Refused, Stage, StreamMissing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from cancorderd.hub.access import HubAccess, ServerAddress
+    from cancorderd.hub.connection import HubConnection
+
+_OTHER_STREAM = 10060
+"""JSStreamNotMatch, the answer to a publish that expects another stream: it was allowed, and stored nothing."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Result of a stage: good, worth a look, or a failure that ends the trial."""
+
+    stage: Stage
+    sentence: str
+    good: bool = True
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Results for one server."""
+
+    server: ServerAddress
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return all(step.good for step in self.steps)
+
+
+async def inspect(access: HubAccess, gateway: str, buses: Sequence[str], *, within_s: float) -> list[Trial]:
+    """Try each server of a hub at once, for at most `within_s`."""
+    trials = [Trial(server) for server in access.servers()]
+    await asyncio.gather(*(_inspect(trial, access, gateway, buses, within_s) for trial in trials))
+    return trials
+
+
+async def _inspect(
+    trial: Trial, access: HubAccess, gateway: str, buses: Sequence[str], within_s: float
+) -> None:
+    try:
+        async with asyncio.timeout(within_s):
+            try:
+                connection = await connect_to(
+                    trial.server, access, f"cancorderctl {gateway}", within_s=within_s
+                )
+            except HubError as error:
+                trial.steps.append(Step(error.stage, str(error), good=False))
+                return
+            try:
+                async for step in _steps(connection, gateway, buses):
+                    trial.steps.append(step)
+            except HubError as error:
+                trial.steps.append(Step(error.stage, str(error), good=False))
+            finally:
+                await connection.close()
+    except TimeoutError:
+        late = NoAnswer(
+            f"{trial.server}: too slow: {within_s:g} s were not enough. Check network and server."
+        )
+        trial.steps.append(Step(late.stage, str(late), good=False))
+
+
+async def _steps(connection: HubConnection, gateway: str, buses: Sequence[str]) -> AsyncIterator[Step]:
+    encrypted = "encrypted" if connection.encrypted else "not encrypted"
+    yield Step(Stage.TLS, encrypted)
+    for notice in connection.notices:
+        yield Step(Stage.TLS, notice, warning=True)
+    yield Step(
+        Stage.LOGIN, f"logged in as {connection.user}" if connection.user else "logged in without user"
+    )
+    streams.require_recent(connection)
+    yield Step(Stage.SERVER, f"nats-server {connection.version}, {connection.server_name}")
+    name = subjects.stream_name(gateway)
+    try:
+        info = await jetstream.stream_info(connection, name)
+    except StreamMissing as error:
+        yield Step(Stage.JETSTREAM, "runs")
+        yield Step(Stage.STREAM, str(error), good=False)
+        return
+    yield Step(Stage.JETSTREAM, "runs")
+    yield _stream(name, gateway, info)
+    await jetstream.last_message(connection, name, subjects.all_subjects(gateway))
+    for bus in buses:
+        yield await _right(connection, subjects.subject(gateway, bus))
+
+
+def _stream(name: str, gateway: str, info: jetstream.StreamInfo) -> Step:
+    different = stream_plan.differences(info.config, stream_plan.stream_config(gateway, stream_plan.Limits()))
+    if any(each.key == "subjects" for each in different):
+        return Step(
+            Stage.STREAM,
+            f"{name} does not hold {subjects.all_subjects(gateway)}. Correct it with cancorderctl hub init.",
+            good=False,
+        )
+    held = f"{name}: {info.state.messages} messages, {info.state.bytes / stream_plan.GB:.3g} GB"
+    if different:
+        reasons = "; ".join(f"{each.key}: {each.reason}" for each in different)
+        return Step(Stage.STREAM, f"{held}; {reasons}. Correct it with cancorderctl hub init.", warning=True)
+    return Step(Stage.STREAM, f"{held}; {stream_plan.limits_text(info.config)}")
+
+
+async def _right(connection: HubConnection, subject: str) -> Step:
+    """Try to publish a message that the hub refuses to store, since it expects another stream."""
+    try:
+        answer = await connection.request(subject, headers={"Nats-Expected-Stream": "cancorderctl-hub-check"})
+    except Refused as error:
+        return Step(Stage.RIGHTS, str(error), good=False)
+    try:
+        code = json.loads(answer.data)["error"]["err_code"]
+    except (ValueError, KeyError, TypeError):
+        code = 0
+    if code == _OTHER_STREAM:
+        return Step(Stage.RIGHTS, f"may publish to {subject}")
+    return Step(
+        Stage.RIGHTS,
+        f"{subject} is stored by something else than JetStream's stream. Check the hub.",
+        good=False,
+    )

@@ -1,0 +1,346 @@
+"""Calls of JetStream's API, typed. Each raises HubError.
+
+Requests are written here rather than taken from nats-py's JetStream context, which creates consumers for many
+of them: a right to create consumers is a right to write.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from cancorderd.hub.connection import ANSWER_WITHIN_S
+from cancorderd.hub.failures import ApiError, NoJetStream, StreamMissing
+from cancorderd.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nats.aio.msg import Msg
+
+    from cancorderd.hub.connection import HubConnection
+
+API = "$JS.API"
+OLDEST_SERVER = (2, 11)
+"""Older ones lack batches of DIRECT.GET or the durability that the guide promises."""
+NO_STREAM = 10059
+NO_MESSAGE = 10037
+WRONG_LAST_SEQUENCE = 10071
+NO_JETSTREAM_ACCOUNT = 10039
+NO_JETSTREAM_CLUSTER = 10008
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """Content of a stream."""
+
+    messages: int
+    bytes: int
+    first_sequence: int
+    last_sequence: int
+    first_time_us: int
+    last_time_us: int
+    subjects: Mapping[str, int] = field(default_factory=dict)
+    """Messages by subject, if they were asked for."""
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """Configuration and content of a stream. `config` is the API's own."""
+
+    name: str
+    created: str
+    """Time of its creation, which tells a stream from an earlier one of this name."""
+    config: Mapping[str, Any]
+    state: StreamState
+    leader: str = ""
+
+
+@dataclass(frozen=True)
+class StoredMessage:
+    """A message of a stream."""
+
+    sequence: int
+    subject: str
+    headers: Mapping[str, str]
+    body: bytes
+    time_us: int
+    """Time at which the hub stored it, in microseconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class StoredBatch:
+    """Consecutive messages of a subject, and how many more there are."""
+
+    messages: list[StoredMessage]
+    pending: int
+
+
+@dataclass(frozen=True)
+class AccountInfo:
+    """Limits and use of JetStream by an account; -1 is no limit."""
+
+    storage_bytes: int
+    storage_limit_bytes: int
+    streams: int
+    streams_limit: int
+
+
+def server_version(text: str) -> tuple[int, int, int]:
+    """Return the version of a server as numbers; zeros if `text` is none."""
+    parts = text.partition("-")[0].split(".")
+    try:
+        major, minor, patch = (int(part) for part in parts)
+    except ValueError:
+        return (0, 0, 0)
+    return (major, minor, patch)
+
+
+async def account_info(connection: HubConnection, *, within_s: float = ANSWER_WITHIN_S) -> AccountInfo:
+    answer = await _call(connection, f"{API}.INFO", None, within_s)
+    limits = answer.get("limits", {})
+    return AccountInfo(
+        int(answer.get("storage", 0)),
+        int(limits.get("max_storage", -1)),
+        int(answer.get("streams", 0)),
+        int(limits.get("max_streams", -1)),
+    )
+
+
+async def stream_names(
+    connection: HubConnection, subject: str = "", *, within_s: float = ANSWER_WITHIN_S
+) -> list[str]:
+    """Return the names of all streams, or of those that hold `subject`."""
+    names: list[str] = []
+    while True:
+        request: dict[str, Any] = {"offset": len(names)}
+        if subject:
+            request["subject"] = subject
+        answer = await _call(connection, f"{API}.STREAM.NAMES", request, within_s)
+        page = answer.get("streams") or []
+        names += [printable(str(name)) for name in page]
+        if not page or len(names) >= int(answer.get("total", 0)):
+            return names
+
+
+async def stream_info(
+    connection: HubConnection, stream: str, *, subjects: str | None = None, within_s: float = ANSWER_WITHIN_S
+) -> StreamInfo:
+    """Return a stream's configuration and state. `subjects` (with wildcards) asks for their counts, too.
+
+    Raises StreamMissing.
+    """
+    request = None if subjects is None else {"subjects_filter": subjects}
+    return _stream(await _call(connection, f"{API}.STREAM.INFO.{stream}", request, within_s))
+
+
+async def create_stream(connection: HubConnection, config: Mapping[str, Any]) -> StreamInfo:
+    return _stream(await _call(connection, f"{API}.STREAM.CREATE.{config['name']}", config, ANSWER_WITHIN_S))
+
+
+async def update_stream(connection: HubConnection, config: Mapping[str, Any]) -> StreamInfo:
+    return _stream(await _call(connection, f"{API}.STREAM.UPDATE.{config['name']}", config, ANSWER_WITHIN_S))
+
+
+async def purge_stream(connection: HubConnection, stream: str) -> int:
+    """Delete all messages of a stream; returns how many."""
+    answer = await _call(connection, f"{API}.STREAM.PURGE.{stream}", None, ANSWER_WITHIN_S)
+    return int(answer.get("purged", 0))
+
+
+async def delete_stream(connection: HubConnection, stream: str) -> None:
+    await _call(connection, f"{API}.STREAM.DELETE.{stream}", None, ANSWER_WITHIN_S)
+
+
+async def last_message(
+    connection: HubConnection, stream: str, subject: str, *, within_s: float = ANSWER_WITHIN_S
+) -> StoredMessage | None:
+    """Return the last message of a subject (wildcards allowed) from the stream's leader, or None."""
+    return await _message(connection, stream, {"last_by_subj": subject}, within_s)
+
+
+async def message(
+    connection: HubConnection, stream: str, sequence: int, *, within_s: float = ANSWER_WITHIN_S
+) -> StoredMessage | None:
+    """Return the message with a sequence number from the stream's leader, or None."""
+    return await _message(connection, stream, {"seq": sequence}, within_s)
+
+
+async def last_direct(
+    connection: HubConnection, stream: str, subject: str, *, within_s: float = ANSWER_WITHIN_S
+) -> StoredMessage | None:
+    """Return the last message of a subject from any server that has the stream, as viewers may."""
+    request = json.dumps({"last_by_subj": subject}).encode()
+    try:
+        answer = await connection.request(f"{API}.DIRECT.GET.{stream}", request, within_s=within_s)
+    except NoJetStream as error:
+        raise _unreadable(connection, stream) from error
+    return None if (answer.headers or {}).get("Status") == "404" else _direct(answer)
+
+
+async def read_batch(
+    connection: HubConnection,
+    stream: str,
+    subject: str,
+    *,
+    sequence: int | None = None,
+    start: datetime | None = None,
+    batch: int = 256,
+    max_bytes: int = 1 << 20,
+    within_s: float = ANSWER_WITHIN_S,
+) -> StoredBatch:
+    """Return messages of a subject from `sequence` or `start` on, from any server that has the stream.
+
+    It may lack the newest messages if the stream has replicas. Raises StreamMissing if no server answers.
+    """
+    request: dict[str, Any] = {"batch": batch, "max_bytes": max_bytes, "next_by_subj": subject}
+    if start is not None:
+        request["start_time"] = start.isoformat()
+    else:
+        request["seq"] = max(1, sequence or 1)
+    inbox = connection.client.new_inbox()
+    target = f"{API}.DIRECT.GET.{stream}"
+    messages: list[StoredMessage] = []
+    subscription = await connection.client.subscribe(
+        inbox, pending_msgs_limit=batch + 16, pending_bytes_limit=0
+    )
+    try:
+        await connection.client.publish(target, json.dumps(request).encode(), reply=inbox)
+        while True:
+            answer = await connection.answer(target, subscription.next_msg(timeout=within_s), within_s)
+            headers = answer.headers or {}
+            status = headers.get("Status")
+            if status is None:
+                messages.append(_direct(answer))
+                continue
+            if status == "204":
+                return StoredBatch(messages, int(headers.get("Nats-Num-Pending", "0")))
+            if status == "404":
+                return StoredBatch(messages, 0)
+            if status == "503":
+                raise _unreadable(connection, stream)
+            raise ApiError(
+                f"{connection.server}: {stream} refuses to be read "
+                f"({printable(headers.get('Description', status))})."
+            )
+    finally:
+        if connection.open:
+            await subscription.unsubscribe()
+
+
+async def _message(
+    connection: HubConnection, stream: str, which: dict[str, Any], within_s: float
+) -> StoredMessage | None:
+    try:
+        answer = await _call(connection, f"{API}.STREAM.MSG.GET.{stream}", which, within_s)
+    except ApiError as error:
+        if error.code == NO_MESSAGE:
+            return None
+        raise
+    stored = answer["message"]
+    return StoredMessage(
+        int(stored["seq"]),
+        str(stored["subject"]),
+        headers_of(base64.b64decode(stored.get("hdrs", ""))),
+        base64.b64decode(stored.get("data", "")),
+        time_us(str(stored["time"])),
+    )
+
+
+def _unreadable(connection: HubConnection, stream: str) -> StreamMissing:
+    return StreamMissing(
+        f"{connection.server}: {stream} cannot be read. Make it, or allow_direct, with cancorderctl hub init.",
+        NO_STREAM,
+    )
+
+
+def _direct(answer: Msg) -> StoredMessage:
+    """Return the message in an answer of DIRECT.GET, whose headers the hub put before the message's own."""
+    headers = answer.headers or {}
+    own = {name: text for name, text in headers.items() if not name.startswith("Nats-")}
+    return StoredMessage(
+        int(headers["Nats-Sequence"]),
+        headers["Nats-Subject"],
+        own,
+        answer.data,
+        time_us(headers["Nats-Time-Stamp"]),
+    )
+
+
+def headers_of(block: bytes) -> dict[str, str]:
+    """Return the headers in a block as the hub stores it (`NATS/1.0`, lines of `Name: text`)."""
+    headers: dict[str, str] = {}
+    for line in block.decode("utf-8", "replace").split("\r\n")[1:]:
+        name, colon, text = line.partition(":")
+        if colon:
+            headers[name] = text.strip()
+    return headers
+
+
+def time_us(text: str) -> int:
+    """Return microseconds since the epoch of a time as the hub writes it (RFC 3339, UTC, nanoseconds).
+
+    An empty stream has the year 1, which gives a negative number.
+    """
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    whole = datetime.fromisoformat(f"{seconds}+00:00")
+    return int(whole.timestamp()) * 1_000_000 + int(f"{fraction:0<6}"[:6])
+
+
+def _stream(answer: Mapping[str, Any]) -> StreamInfo:
+    config, state = answer["config"], answer["state"]
+    return StreamInfo(
+        str(config["name"]),
+        str(answer.get("created", "")),
+        config,
+        StreamState(
+            int(state["messages"]),
+            int(state["bytes"]),
+            int(state["first_seq"]),
+            int(state["last_seq"]),
+            time_us(state["first_ts"]),
+            time_us(state["last_ts"]),
+            state.get("subjects") or {},
+        ),
+        str((answer.get("cluster") or {}).get("leader", "")),
+    )
+
+
+async def _call(
+    connection: HubConnection, subject: str, request: Mapping[str, Any] | None, within_s: float
+) -> dict[str, Any]:
+    payload = b"" if request is None else json.dumps(request).encode()
+    answer = await connection.request(subject, payload, within_s=within_s)
+    try:
+        content = json.loads(answer.data)
+        error = content.get("error")
+    except (ValueError, AttributeError) as failure:
+        raise ApiError(f"{connection.server}: the answer to {subject} is no JetStream answer.") from failure
+    if error is not None:
+        raise _refusal(connection, subject, error)
+    return content  # type: ignore[no-any-return]
+
+
+def _refusal(connection: HubConnection, subject: str, error: Mapping[str, Any]) -> ApiError | NoJetStream:
+    code = int(error.get("err_code", 0))
+    fact = printable(str(error.get("description", error)))
+    if code == NO_STREAM:
+        stream = subject.rpartition(".")[2]
+        return StreamMissing(
+            f"{connection.server}: there is no stream {stream}. Make it with cancorderctl hub init.", code
+        )
+    if code == NO_JETSTREAM_ACCOUNT:
+        return NoJetStream(
+            f"{connection.server}: JetStream is not enabled for this account. Enable it (jetstream: enabled)."
+        )
+    if code == NO_JETSTREAM_CLUSTER:
+        return NoJetStream(
+            f"{connection.server}: JetStream has no leader at present. Start most of the servers."
+        )
+    action = subject.removeprefix(f"{API}.")
+    return ApiError(
+        f"{connection.server}: {action} is refused ({fact}). Check limits and rights at the hub.", code
+    )

@@ -1,0 +1,96 @@
+"""Configuration of a gateway's stream: what `cancorderctl hub init` makes, and how an existing one differs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cancorderd.hub import subjects
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GB = 1_000_000_000
+DAY_S = 86_400
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a stream. The oldest messages go first."""
+
+    max_bytes: int = 10 * GB
+    max_age_s: int = 30 * DAY_S
+    replicas: int = 1
+
+
+class Difference(NamedTuple):
+    """A setting of an existing stream that differs from the plan."""
+
+    key: str
+    found: Any
+    wanted: Any
+    reason: str
+
+
+def stream_config(gateway: str, limits: Limits) -> dict[str, Any]:
+    """Return the configuration of a gateway's stream, in the words of JetStream's API."""
+    return {
+        "name": subjects.stream_name(gateway),
+        "description": f"CAN buses of {gateway}",
+        "subjects": [subjects.all_subjects(gateway)],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_bytes": limits.max_bytes,
+        "max_age": limits.max_age_s * _NS,
+        "num_replicas": limits.replicas,
+        "allow_direct": True,
+        # Viewers of another account of the hub are woken by these, for what an account imports it does not export.
+        "republish": {
+            "src": subjects.all_subjects(gateway),
+            "dest": f"stored.{gateway}.{{{{wildcard(1)}}}}",
+            "headers_only": True,
+        },
+    }
+
+
+_REASONS = {
+    "subjects": "other subjects are not stored here",
+    "retention": "messages would go when they are read",
+    "storage": "RAM loses everything when the hub stops",
+    "discard": "a full stream would refuse new frames",
+    "allow_direct": "viewers cannot read without it",
+    "republish": "viewers of the hub in a box are not woken without it",
+    "max_bytes": "asked for",
+    "max_age": "asked for",
+    "num_replicas": "asked for",
+}
+_FIXED = ("subjects", "retention", "storage", "discard", "allow_direct", "republish")
+
+
+def differences(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], asked: frozenset[str] = frozenset()
+) -> list[Difference]:
+    """Return the settings of a stream that have to change; limits only if they were asked for."""
+    different = []
+    for key in (*_FIXED, *sorted(asked)):
+        present = found.get(key)
+        if key == "republish" and isinstance(present, dict):
+            present = {name: present.get(name) for name in wanted[key]}
+        if present != wanted[key]:
+            different.append(Difference(key, present, wanted[key], _REASONS[key]))
+    return different
+
+
+def limits_text(config: Mapping[str, Any]) -> str:
+    """Return the limits of a stream for people."""
+    size, age_s = int(config.get("max_bytes", -1)), int(config.get("max_age", 0)) / _NS
+    words = []
+    if size > 0:
+        words.append(f"{size / GB:g} GB")
+    if age_s > 0:
+        words.append(f"{age_s / DAY_S:g} days")
+    kept = f"keeps {' or '.join(words)}" if words else "keeps everything until the disk is full"
+    replicas = int(config.get("num_replicas", 1))
+    return f"{kept}, {replicas} {'replica' if replicas == 1 else 'replicas'}"

@@ -1,0 +1,1 @@
+"""The ECUconnect Logger protocol: packets, frames, limits, service names and socket options."""

@@ -1,0 +1,189 @@
+"""cancorderctl hub check: each step to a usable hub, with the real nats-server; each failure a sentence with its remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import pytest
+
+from cancorderd.cli import cancorderctl
+from cancorderd.cli.ctl import hub_check
+from cancorderd.hub import jetstream, stream_plan
+from cancorderd.hub.access import HubAccess
+from cancorderd.hub.connection import open_connection
+from tests.support.harness import PATIENCE_S, free_port
+from tests.support.hub_box import HubBox
+from tests.support.nats_server import PROGRAM, NatsServer, OldServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="nats-server is missing: tests/run installs it")
+
+BUSES = """
+[bus.powertrain]
+interface = "mock"
+[bus.body]
+interface = "mock"
+[bus.private]
+interface = "mock"
+forward = false
+"""
+
+
+class Result(NamedTuple):
+    status: int
+    output: str
+    errors: str
+
+
+Check: TypeAlias = "Callable[..., Result]"
+
+
+@pytest.fixture
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Check a [forward] with these keys, beside three buses."""
+    monkeypatch.setattr(hub_check, "_WITHIN_S", PATIENCE_S)  # 5 s are short on a busy machine
+
+    def call(*words: str, **keys: object) -> Result:
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in keys.items()]
+        file = tmp_path / "cancorder.toml"
+        file.write_text("".join(["[forward]\n", *lines, BUSES] if keys else [BUSES]))
+        status = cancorderctl.main(["hub", "check", str(file), *words])
+        return Result(status, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubBox]:
+    server = HubBox(tmp_path_factory.mktemp("hub"))
+    server.box.add_gateway("truck-17")
+    server.box.add_gateway("truck-18")
+    with server:
+        asyncio.run(make_stream(server, "truck-17"))
+        yield server
+
+
+async def make_stream(hub: HubBox, gateway: str) -> None:
+    admin = await open_connection(hub.access(), "test")
+    await jetstream.create_stream(
+        admin, stream_plan.stream_config(gateway, stream_plan.Limits(max_bytes=10**9))
+    )
+    await admin.close()
+
+
+def keys(hub: HubBox, gateway: str = "truck-17") -> dict[str, object]:
+    folder = hub.box.folder
+    return {
+        "url": [hub.tls_url],
+        "gateway": gateway,
+        "user": gateway,
+        "password_file": f"{folder}/{gateway}.password",
+        "ca": f"{folder}/ca.pem",
+    }
+
+
+def test_good_hub(hub: HubBox, check: Check) -> None:
+    result = check(**keys(hub))
+    assert result.status == 0, result
+    lines = [line.split(maxsplit=2) for line in result.output.splitlines()]
+    assert lines[0] == [hub.tls_url]
+    assert [line[:2] for line in lines[1:]] == [
+        ["ok", "tls"], ["ok", "login"], ["ok", "server"], ["ok", "jetstream"], ["ok", "stream"], ["ok", "rights"],
+        ["ok", "rights"],
+    ]  # fmt: skip
+    assert lines[2][2] == "logged in as truck-17"
+    assert {line[2] for line in lines[-2:]} == {
+        "may publish to can.truck-17.powertrain",
+        "may publish to can.truck-17.body",
+    }
+    document = json.loads(check("--json", **keys(hub)).output)
+    assert document["good"]
+    assert document["servers"][0]["server"] == hub.tls_url
+
+
+def test_checking_stores_nothing(hub: HubBox, check: Check) -> None:
+    async def messages() -> int:
+        admin = await open_connection(hub.access(), "test")
+        state = (await jetstream.stream_info(admin, "CAN_truck-17")).state
+        await admin.close()
+        return state.last_sequence
+
+    assert check(**keys(hub)).status == 0
+    assert asyncio.run(messages()) == 0
+
+
+def test_each_step_that_fails(hub: HubBox, check: Check, tmp_path: Path) -> None:
+    good = keys(hub)
+    wrong = tmp_path / "wrong"
+    wrong.write_text("wrong")
+    wrong.chmod(0o640)
+    cases: list[tuple[dict[str, object], str, str]] = [
+        ({"url": [f"tls://127.0.0.1:{free_port()}"]}, "network", "no server listens there"),
+        ({"password_file": str(wrong)}, "login", "truck-17 is refused"),
+        (
+            keys(hub, "truck-18"),
+            "stream",
+            "there is no stream CAN_truck-18. Make it with cancorderctl hub init",
+        ),
+        ({"gateway": "truck-18"}, "rights", "no right to publish to $JS.API.STREAM.INFO.CAN_truck-18"),
+    ]
+    for change, stage, sentence in cases:
+        result = check(**{**good, **change})
+        assert result.status == 1
+        last = result.output.splitlines()[-1]
+        assert last.split()[:2] == ["FAILED", stage]
+        assert sentence in last
+    without_ca = {key: value for key, value in good.items() if key != "ca"}
+    assert "Set ca to the certificate of the hub's authority" in check(**without_ca).output
+
+
+def test_one_of_two_servers_is_absent(hub: HubBox, check: Check) -> None:
+    absent = f"tls://127.0.0.1:{free_port()}"
+    result = check(**{**keys(hub), "url": [absent, hub.tls_url]})
+    assert result.status == 1
+    assert result.output.startswith(f"{absent}\n  FAILED")
+    assert "may publish to can.truck-17.body" in result.output
+    assert "the spool keeps frames until then" in result.errors
+
+
+def test_servers_that_cannot_serve(check: Check, tmp_path: Path) -> None:
+    bare = NatsServer(tmp_path / "bare")
+    bare.file.write_text(f'listen: "127.0.0.1:{bare.port}"\n')
+    with bare, OldServer(bare.port) as old:
+        assert "JetStream does not answer" in check(url=[bare.url], gateway="truck").output
+        result = check(url=[f"nats://127.0.0.1:{old.port}"], gateway="truck")
+    assert "too old" in result.output
+
+
+def test_stream_of_another_form(check: Check, tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "hub") as server:
+
+        async def make(name: str, subject: str) -> None:
+            admin = await open_connection(HubAccess((server.url,)), "test")
+            await jetstream.create_stream(admin, {"name": name, "subjects": [subject]})
+            await admin.close()
+
+        asyncio.run(make("CAN_truck", "can.truck.*"))
+        result = check(url=[server.url], gateway="truck")
+        assert result.status == 0
+        assert "warning" in result.output
+        assert "allow_direct: viewers cannot read without it" in result.output
+        asyncio.run(make("CAN_other", "can.others.*"))
+        assert "does not hold can.other.*" in check(url=[server.url], gateway="other").output
+
+
+def test_file_without_forward_or_with_mistakes(
+    check: Check, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    none = check()
+    assert none.status == 1
+    assert "has no [forward]" in none.errors
+    mistake = check(url=["ftp://hub"])
+    assert mistake.status == 1
+    assert "forward.url" in mistake.errors
+    assert cancorderctl.main(["hub", "check", str(tmp_path / "none.toml")]) == 1

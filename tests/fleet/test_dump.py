@@ -1,0 +1,104 @@
+"""`cancorderctl dump nats:GATEWAY/BUS`: frames of a bus at a hub, without a daemon."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fleet.test_viewing import gateway, hub, moment
+from tests.support.harness import PATIENCE_S, ROOT, poll
+from tests.support.nats_server import PROGRAM, NatsServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.staged_gateway import StagedGateway
+
+pytestmark = pytest.mark.skipif(not PROGRAM, reason="nats-server is missing: tests/run installs it")
+__all__ = ["gateway", "hub"]
+
+COMMAND = [sys.executable, "-m", "cancorderd.cli.cancorderctl", "dump"]
+
+
+def dump(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE_S, check=False
+    )
+
+
+def numbers_in(lines: str) -> list[int]:
+    return [int(json.loads(line)["data"].replace(" ", ""), 16) for line in lines.splitlines()]
+
+
+def test_span_of_the_past_is_printed_and_ends(hub: NatsServer, gateway: StagedGateway) -> None:
+    begin_us = time.time_ns() // 1000 - 60_000_000
+    for index in range(20):
+        gateway.send("body", 10, stamp_us=begin_us + 10_000 * index)
+    span = ["--from", moment(begin_us + 50_005), "--to", moment(begin_us + 100_002)]
+    done = dump("nats:truck/body", "--url", hub.url, "--json", *span)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert numbers_in(done.stdout) == list(range(55, 103))
+
+
+def test_span_ends_where_the_hub_has_no_more(hub: NatsServer, gateway: StagedGateway) -> None:
+    gateway.send("body", 10, stamp_us=time.time_ns() // 1000 - 60_000_000)
+    gateway.lose("body", spool=3)
+    gateway.send("body", 10, stamp_us=time.time_ns() // 1000 - 50_000_000)
+    to = moment(time.time_ns() // 1000 - 10_000_000)
+    done = dump("nats:truck/body", "--url", hub.url, "--json", "--from", "all", "--to", to)
+    assert numbers_in(done.stdout) == [*range(10), *range(13, 23)]
+    assert done.stderr == "cancorderctl: nats:truck/body: lost on the way: spool 3.\n"
+    assert done.returncode == 0
+
+
+def test_live_frames_go_on_over_a_hub_that_was_killed(
+    hub: NatsServer, gateway: StagedGateway, tmp_path: Path
+) -> None:
+    gateway.send("body", 10)
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        process = subprocess.Popen(
+            [*COMMAND, "nats:truck/body", "--from", "all", "--url", hub.url, "--json", "-n", "20"],
+            stdout=out, stderr=err, cwd=ROOT,
+        )  # fmt: skip
+    try:
+        poll(lambda: len((tmp_path / "out").read_text().splitlines()) == 10)
+        hub.kill()
+        poll(lambda: "the connection ended" in (tmp_path / "err").read_text())
+        hub.start()
+        gateway.reconnect()
+        gateway.send("body", 10)
+        assert process.wait(PATIENCE_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert numbers_in((tmp_path / "out").read_text()) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["nats:truck/other", "--from", "yesterday"], 2, "--from"),
+        (["nats:truck"], 2, "Write nats:GATEWAY/BUS"),
+        (["nats:ship/body"], 1, "there is no stream CAN_ship"),
+        (["nats:truck/body", "--user", "viewer"], 2, "--password-file"),
+    ],
+)
+def test_mistakes(
+    hub: NatsServer, gateway: StagedGateway, arguments: list[str], status: int, words: str
+) -> None:
+    done = dump(*arguments, "--url", hub.url)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert words in done.stderr
+
+
+def test_hub_that_is_away(hub: NatsServer) -> None:
+    hub.kill(signal.SIGTERM)
+    done = dump("nats:truck/body", "--url", hub.url)
+    assert done.returncode == 1
+    assert "no server listens there" in done.stderr

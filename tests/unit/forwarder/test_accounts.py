@@ -1,0 +1,75 @@
+"""Losses by place, as the headers and the status report them."""
+
+from __future__ import annotations
+
+from cancorderd.forwarder.accounts import BusAccount, SentAccount
+from cancorderd.hub.headers import Losses
+from tests.unit.forwarder.batches import EARLIER, SPOOL, batch
+
+
+def test_losses_before_the_spool_id_was_made_do_not_count() -> None:
+    account = BusAccount("a")
+    account.take_losses(5, 6, 7)
+    account.take_losses(8, 6, 9)
+    account.feed, account.own_unknown, account.spool = 1, 2, 3
+    assert account.lost == Losses(kernel=3, adapter=0, unknown=4, feed=1, spool=3)
+
+
+def test_lag_is_the_time_since_the_last_acknowledged_batch_was_made() -> None:
+    account = BusAccount("a")
+    assert account.lag_s(100.0) == 0
+    account.waiting, account.oldest_waiting = 10, 90.0
+    assert account.lag_s(100.0) == 10.0
+    account.last_acknowledged = 97.0
+    assert account.lag_s(100.0) == 3.0
+    account.waiting = 0
+    assert account.lag_s(100.0) == 0
+
+
+def sent(*numbers: int, account: SentAccount | None = None) -> list[int]:
+    account = account or SentAccount()
+    account.begin_spool(SPOOL, "a")
+    return [account.spool_lost(batch(number)) for number in numbers]
+
+
+def test_batches_in_order_lose_nothing() -> None:
+    assert sent(1, 2, 3) == [0, 0, 0]
+
+
+def test_gaps_count_for_the_batch_behind_them() -> None:
+    assert sent(2, 3, 6) == [10, 10, 30]
+
+
+def test_batches_that_are_sent_again_report_what_they_did_before() -> None:
+    account = SentAccount()
+    account.begin_spool(SPOOL, "a")
+    first, third, fifth = batch(1), batch(3), batch(5)
+    assert [account.spool_lost(entry) for entry in (first, third, fifth)] == [0, 10, 20]
+    account.acknowledged(first)
+    account.resume()
+    assert [account.spool_lost(entry) for entry in (third, fifth, batch(6))] == [10, 20, 20]
+
+
+def test_batches_that_are_loaded_again_count_from_the_last_acknowledged_one() -> None:
+    account = SentAccount()
+    account.begin_spool(SPOOL, "a")
+    first = batch(1)
+    account.spool_lost(first)
+    account.acknowledged(first)
+    account.spool_lost(batch(3))
+    account.resume()
+    assert account.spool_lost(batch(3)) == 10
+
+
+def test_earlier_spool_id_counts_from_the_hubs_last_message() -> None:
+    account = SentAccount()
+    known = batch(4, spool=EARLIER).head
+    account.known("a", known._replace(lost=Losses(spool=30)))
+    assert account.spool_lost(batch(5, spool=EARLIER)) == 30
+    assert account.spool_lost(batch(7, spool=EARLIER)) == 40
+
+
+def test_earlier_spool_id_of_which_the_hub_has_nothing_counts_from_its_first_batch_here() -> None:
+    account = SentAccount()
+    assert account.spool_lost(batch(5, spool=EARLIER)) == 0
+    assert account.spool_lost(batch(7, spool=EARLIER)) == 10

@@ -1,0 +1,178 @@
+"""Segment files: what is written is read again, also by the next start; full, torn and damaged disks."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cancorderd.forwarder.disk_spool import DiskSpool, SpoolUnavailable
+from cancorderd.forwarder.entry import record
+from tests.unit.forwarder.batches import SPOOL, batch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cancorderd.forwarder.outbox import Segment
+
+LIMIT = 100_000_000
+
+
+def write(disk: DiskSpool, *numbers: int) -> Segment:
+    entries = [batch(number) for number in numbers]
+    segment, size = disk.append(entries)
+    for entry in entries:
+        segment.add(entry)
+    segment.size = size
+    return segment
+
+
+def numbers(disk: DiskSpool, segment: Segment) -> list[int]:
+    found = []
+    while segment.offset < segment.size:
+        entries, end = disk.load(segment, segment.size)
+        assert end > segment.offset
+        segment.offset = end
+        found += [entry.head.batch.number for entry in entries]
+    return found
+
+
+def reopened(folder: Path) -> tuple[DiskSpool, list[Segment], dict[str, int], int]:
+    disk = DiskSpool(str(folder), LIMIT)
+    return disk, *disk.open()
+
+
+def test_batches_are_read_as_they_were_written(tmp_path: Path) -> None:
+    disk = DiskSpool(str(tmp_path / "new"), LIMIT)
+    segment = write(disk, 1, 2)
+    assert write(disk, 3) is segment
+    assert numbers(disk, segment) == [1, 2, 3]
+    disk.close()
+
+
+def test_next_start_finds_what_is_left(tmp_path: Path) -> None:
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    write(disk, 1, 2)
+    disk.close()
+    after, (segment,), frames, highest = reopened(tmp_path)
+    assert (frames, highest) == ({"a": 20}, 2)
+    assert after.stored == {(SPOOL, "a"): 20}
+    assert write(after, 3).path != segment.path, "nothing is appended to an earlier start's file"
+    assert numbers(after, segment) == [1, 2]
+    after.close()
+
+
+def test_segments_are_bounded(tmp_path: Path) -> None:
+    disk = DiskSpool(str(tmp_path), 8 * len(record(batch(1))))
+    assert write(disk, 1) is not write(disk, 2)
+    disk.close()
+
+
+@pytest.mark.parametrize("cut", [1, 50, len(record(batch(2)))])
+def test_torn_end_costs_the_last_batch(cut: int, tmp_path: Path) -> None:
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    segment = write(disk, 1, 2)
+    disk.close()
+    os.truncate(segment.path, segment.size - cut)
+    after, (segment,), frames, _ = reopened(tmp_path)
+    assert frames == {"a": 10}
+    assert numbers(after, segment) == [1]
+    assert after.damaged == 0
+
+
+def test_damaged_middle_costs_its_batch(tmp_path: Path) -> None:
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    segment = write(disk, 1, 2, 3)
+    size = len(record(batch(1)))
+    with open(segment.path, "r+b") as file:
+        file.seek(size + 30)
+        file.write(b"\xff\xff")
+    assert numbers(disk, segment) == [1, 3]
+    assert disk.damaged == size
+    disk.close()
+
+
+def test_large_segment_is_loaded_in_parts(tmp_path: Path) -> None:
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    entries = [batch(number, size=60_000) for number in range(1, 61)]
+    segment, size = disk.append(entries)
+    for entry in entries:
+        segment.add(entry)
+    segment.size = size
+    first, _ = disk.load(segment, segment.size)
+    assert 0 < len(first) < 60
+    assert numbers(disk, segment) == list(range(1, 61))
+    assert disk.damaged == 0
+    disk.close()
+
+
+def test_file_that_is_gone_is_passed_over(tmp_path: Path) -> None:
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    segment = write(disk, 1)
+    os.unlink(segment.path)
+    assert numbers(disk, segment) == []
+    disk.close()
+
+
+def test_file_without_any_batch_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / "000000000007.batches").write_bytes(b"garbage")
+    (tmp_path / "something else").write_text("kept")
+    disk, segments, _, _ = reopened(tmp_path)
+    assert segments == []
+    assert sorted(os.listdir(tmp_path)) == ["something else"]
+    assert write(disk, 1).path.endswith("000000000008.batches")
+    disk.close()
+
+
+def test_full_disk_is_a_reason_and_leaves_the_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    segment = write(disk, 1)
+
+    def half(descriptor: int, data: memoryview) -> int:
+        if len(data) < 50:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data[: len(data) - 40])
+
+    real = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", half)
+        with pytest.raises(SpoolUnavailable, match=r"is full\. Make room there, or lower forward\.spool_mb"):
+            disk.append([batch(2)])
+    assert os.path.getsize(segment.path) == segment.size
+    second = write(disk, 2)
+    assert second is not segment
+    assert (numbers(disk, segment), numbers(disk, second)) == ([1], [2])
+    disk.close()
+
+
+def test_folder_that_cannot_be_made_is_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SpoolUnavailable, match="the spool cannot be written"):
+        DiskSpool(str(tmp_path / "file/spool"), LIMIT).append([batch(1)])
+
+
+def test_spool_ids_are_remembered_in_order(tmp_path: Path) -> None:
+    assert DiskSpool(str(tmp_path), LIMIT).spool_ids("a" * 16) == ["a" * 16]
+    assert DiskSpool(str(tmp_path), LIMIT).spool_ids("b" * 16) == ["a" * 16, "b" * 16]
+
+
+def test_removed_segments_are_gone(tmp_path: Path) -> None:
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    first = write(disk, 1)
+    disk.remove([first])
+    assert not os.path.exists(first.path)
+    assert write(disk, 2) is not first
+    disk.close()
+
+
+def test_spool_ids_of_batches_on_the_disk_are_known_in_any_case(tmp_path: Path) -> None:
+    """Without this, batches whose id is unknown would pass for had already."""
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    write(disk, 1)
+    disk.close()
+    after, _, _, _ = reopened(tmp_path)
+    assert after.spool_ids("b" * 16) == [SPOOL, "b" * 16]

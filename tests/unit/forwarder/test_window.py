@@ -1,0 +1,82 @@
+"""Publishes in flight: the sequence numbers that they expect, and what answers mean."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cancorderd.forwarder.window import MOST_BATCHES, MOST_BYTES, SILENT_S, Acknowledged, Refused, Window
+from tests.unit.forwarder.batches import batch
+
+
+def stored(sequence: int) -> bytes:
+    return json.dumps({"stream": "CAN_a", "seq": sequence}).encode()
+
+
+def test_each_publish_expects_the_sequence_number_of_the_one_before() -> None:
+    window = Window(41, 0.0)
+    assert [window.publish(batch(number), 0.0) for number in (1, 2, 3)] == [41, 42, 43]
+
+
+def test_acknowledgements_take_batches_out_in_order() -> None:
+    window = Window(41, 0.0)
+    first, second = batch(1), batch(2)
+    window.publish(first, 0.0)
+    window.publish(second, 0.0)
+    assert window.answer(41, stored(42), None, 1.0) == Acknowledged(first)
+    assert window.entries == [second]
+    assert window.answer(42, stored(43), None, 1.0) == Acknowledged(second)
+    assert window.entries == []
+
+
+@pytest.mark.parametrize(
+    ("before", "data", "status", "code"),
+    [
+        (
+            41,
+            b'{"error": {"code": 400, "err_code": 10071, "description": "wrong last sequence: 7"}}',
+            None,
+            10071,
+        ),
+        (41, b"", "503", 503),
+        (41, stored(43), None, 0),
+        (42, stored(43), None, 0),
+        (41, b"no JSON", None, 0),
+        (41, b"[]", None, 0),
+    ],
+)
+def test_anything_else_is_a_refusal(before: int, data: bytes, status: str | None, code: int) -> None:
+    window = Window(41, 0.0)
+    window.publish(batch(1), 0.0)
+    window.publish(batch(2), 0.0)
+    answer = window.answer(before, data, status, 1.0)
+    assert isinstance(answer, Refused)
+    assert answer.code == code
+
+
+def test_answer_to_nothing_is_a_refusal() -> None:
+    assert isinstance(Window(0, 0.0).answer(0, stored(1), None, 0.0), Refused)
+
+
+def test_window_has_a_bound_in_batches_and_in_bytes() -> None:
+    window = Window(0, 0.0)
+    for number in range(MOST_BATCHES):
+        assert window.has_room(100)
+        window.publish(batch(number + 1, size=10), 0.0)
+    assert not window.has_room(100)
+    window = Window(0, 0.0)
+    assert window.has_room(2 * MOST_BYTES), "one always may"
+    window.publish(batch(1, size=MOST_BYTES - 1000), 0.0)
+    assert not window.has_room(2000)
+
+
+def test_hub_that_acknowledges_nothing_is_silent() -> None:
+    window = Window(0, 0.0)
+    assert not window.silent(10 * SILENT_S), "nothing is in flight"
+    window.publish(batch(1), 100.0)
+    assert not window.silent(100.0 + SILENT_S)
+    assert window.silent(100.1 + SILENT_S)
+    window.publish(batch(2), 120.0)
+    window.answer(0, stored(1), None, 125.0)
+    assert not window.silent(125.0 + SILENT_S)

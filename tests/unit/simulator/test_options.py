@@ -1,0 +1,64 @@
+"""Options of a simulation: limits and derived values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cancorderd.protocol.frame import BRS, EXTENDED, FD
+from cancorderd.simulator.background_traffic import TRAFFIC
+from cancorderd.simulator.limits import BACKGROUND_IDS, max_background
+from cancorderd.simulator.options import Options
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    (
+        {"tester_id": 0x800},
+        "tester_id: 0x800 is no arbitration id of 11 bits. Use an id up to 0x7FF, or set extended = true",
+    ),
+    (
+        {"ecu_id": 0x2000_0000, "extended": True},
+        "ecu_id: 0x20000000 is no arbitration id of 29 bits. Use an id up to 0x1FFFFFFF",
+    ),
+    ({"tester_id": 0x7E8}, "ecu_id: 0x7E8 is also the tester's arbitration id"),
+    ({"tester_id": 0x7DF}, "tester_id: 0x7DF is the id of requests to all ECUs"),
+    ({"ecu_id": 0x0A8, "background": 10}, "ecu_id: 0xA8 is also an id of the background traffic"),
+    ({"speed": 0}, "speed: 0 is out of range. Use a factor above 0 and up to 1000"),
+    ({"speed": 1001}, "speed: 1001 is"),
+    ({"start": "never"}, "start: there is no start 'never'"),
+    ({"bitrate": 0}, "bitrate: 0 is out of range. Use a value from 1 to 1,000,000"),
+    ({"data_bitrate": 20_000_000}, "data_bitrate: 20000000 is"),
+    ({"rate": -1}, "rate: -1 is"),
+    ({"rate": 10_000_001}, "rate: 10000001 is"),
+    ({"background": -1}, "background: -1 is"),
+    ({"background": 5_000}, "5000 is above 3311, the frames/s that the bus carries beside diagnosis"),
+    ({"busy_rate": 1.1}, "busy_rate: 1.1 is out of range. Use a value from 0 to 1"),
+    ({"wrong_key_rate": -0.1}, "wrong_key_rate: -0.1 is"),
+    ({"image_size": 31}, "image_size: 31 is out of range. Use a value from 32 to 262,144"),
+    ({"block_length": 4096}, "block_length: 4096 is out of range. Use a value from 3 to 4,095"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), REFUSED)
+def test_invalid_options_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        Options(**settings)
+    assert message in str(refused.value)
+
+
+def test_default_ids_and_flags_follow_the_kind_of_bus() -> None:
+    assert Options().addresses == (0x7E0, 0x7E8, 0x7DF, 0)
+    assert Options(extended=True).addresses == (0x18DA10F1, 0x18DAF110, 0x18DB33F1, EXTENDED)
+    assert Options(fd=True, tester_id=0x700, ecu_id=0x708).addresses == (0x700, 0x708, 0x7DF, FD | BRS)
+    assert Options(extended=True, tester_id=0x7E0).addresses.tester == 0x7E0
+
+
+def test_a_faster_bus_carries_more_background() -> None:
+    usual = max_background(Options())
+    assert max_background(Options(bitrate=1_000_000)) == pytest.approx(2 * usual, abs=1)
+    assert max_background(Options(speed=2)) == pytest.approx(2 * usual, abs=1)
+    assert Options(background=usual).background == 3311
+
+
+def test_background_ids_are_those_of_the_background_traffic() -> None:
+    assert {cyclic.arbitration_id for cyclic in TRAFFIC} == BACKGROUND_IDS

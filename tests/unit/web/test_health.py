@@ -1,0 +1,39 @@
+"""Health: whether every bus that should run does."""
+
+from __future__ import annotations
+
+import pytest
+
+from cancorderd.web.health import health
+from tests.unit.cli.ctl.sample_status import sample_bus, sample_status
+
+
+def test_all_run() -> None:
+    disabled = sample_bus("spare", enabled=False, state="disabled")
+    assert health(sample_status(sample_bus("body"), disabled), "") == {"ok": True, "problems": []}
+
+
+@pytest.mark.parametrize("state", ["starting", "waiting", "backoff", "failed", "stopping", "stopped"])
+def test_enabled_bus_that_does_not_run(state: str) -> None:
+    answer = health(sample_status(sample_bus("body", state=state, reason="can0: bus-off.")), "")
+    assert answer == {"ok": False, "problems": [f"body is {state}: can0: bus-off."]}
+
+
+def test_bus_that_is_not_recorded_as_it_should_be() -> None:
+    recording = {
+        "state": "stopped",
+        "reason": "the disk is full",
+        "file": None,
+        "bytes": 0,
+        "frames": 0,
+        "dropped": 0,
+    }
+    answer = health(sample_status(sample_bus("body", recording=recording)), "")
+    assert answer == {"ok": False, "problems": ["body: recording stopped: the disk is full"]}
+
+
+def test_daemon_that_does_not_answer() -> None:
+    assert health(None, "cancorderd is not running.") == {
+        "ok": False,
+        "problems": ["cancorderd is not running."],
+    }

@@ -1,0 +1,117 @@
+"""The metrics, as Prometheus reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cancorderd.web.metrics import HostFacts, metrics_text
+from tests.unit.cli.ctl.sample_status import sample_bus, sample_status
+
+if TYPE_CHECKING:
+    from cancorderd.control.protocol import StatusAnswer
+
+CLIENT = {
+    "address": "10.0.0.7:1",
+    "connected_s": 1.0,
+    "frames_sent": 1,
+    "frames_dropped": 0,
+    "backlog_bytes": 40,
+}
+
+
+NO_FACTS = HostFacts()
+
+
+def samples(status: StatusAnswer | None, facts: HostFacts = NO_FACTS) -> dict[tuple[str, ...], float]:
+    """Return each sample by its name and the values of its labels."""
+    text = metrics_text(status, facts).decode()
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_frames_and_losses_by_place() -> None:
+    found = samples(sample_status(sample_bus("body")))
+    assert found["cancorder_bus_frames_received_total", "body"] == 10
+    assert found["cancorder_bus_frames_lost_total", "body", "adapter"] == 2
+    assert found["cancorder_bus_frames_lost_total", "body", "clients"] == 3
+    assert found["cancorder_bus_restarts_total", "body"] == 2
+
+
+def test_one_state_is_1() -> None:
+    found = samples(sample_status(sample_bus("body", state="waiting")))
+    states = {key[2]: value for key, value in found.items() if key[0] == "cancorder_bus_state"}
+    assert len(states) == 8
+    assert [state for state, value in states.items() if value] == ["waiting"]
+
+
+def test_latency_is_a_histogram_of_twelve_buckets() -> None:
+    bounds = [10.0**power for power in range(-9, 2)]
+    latency = {"bounds_s": bounds, "counts": [2] * 12, "sum_s": 1.5}
+    found = samples(sample_status(sample_bus("body", latency=latency)))
+    buckets = [value for key, value in found.items() if key[0] == "cancorder_bus_latency_seconds_bucket"]
+    assert buckets == [2.0 * number for number in range(1, 13)]
+    assert found["cancorder_bus_latency_seconds_count", "body"] == 24
+    assert found["cancorder_bus_latency_seconds_sum", "body"] == 1.5
+
+
+def test_clients_are_counted_and_never_named() -> None:
+    status = sample_status(sample_bus("body", clients=[CLIENT, CLIENT]))
+    found = samples(status)
+    assert found["cancorder_bus_clients", "body"] == 2
+    assert found["cancorder_bus_client_backlog_bytes", "body"] == 80
+    assert b"10.0.0.7" not in metrics_text(status, HostFacts())
+
+
+def test_error_counters_of_the_controller() -> None:
+    found = samples(sample_status(sample_bus("body", details={"errors": "transmit 128, receive 7"})))
+    assert found["cancorder_bus_controller_errors", "body", "transmit"] == 128
+    assert found["cancorder_bus_controller_errors", "body", "receive"] == 7
+
+
+@pytest.mark.parametrize(("state", "active"), [("recording", 1), ("stopped", 0)])
+def test_recording(state: str, active: int) -> None:
+    recording = {"state": state, "reason": "", "file": None, "bytes": 0, "frames": 5, "dropped": 2}
+    found = samples(sample_status(sample_bus("body", recording=recording)))
+    assert found["cancorder_bus_recorded_frames_total", "body"] == 5
+    assert found["cancorder_bus_recording_active", "body"] == active
+    assert found["cancorder_bus_frames_lost_total", "body", "recorder"] == 2
+
+
+def test_bus_that_is_not_recorded_has_no_such_metric() -> None:
+    found = samples(sample_status(sample_bus("body")))
+    assert not [key for key in found if "record" in key[0]]
+
+
+def test_facts_about_the_machine() -> None:
+    found = samples(sample_status(), HostFacts(False, 0.25, 1000))
+    assert found["cancorder_clock_synchronised",] == 0
+    assert found["cancorder_clock_max_error_seconds",] == 0.25
+    assert found["cancorder_recordings_free_bytes",] == 1000
+    assert not [key for key in samples(sample_status()) if "clock" in key[0]], "unknown is not 0"
+
+
+def test_daemon_that_does_not_answer() -> None:
+    assert samples(None) == {("cancorder_up",): 0.0}
+
+
+def test_forwarding() -> None:
+    status: Any = sample_status() | {
+        "forward": {
+            "connected": True,
+            "spool_bytes": 5,
+            "spool_limit_bytes": 10,
+            "buses": [{"name": "body", "lag_s": 1.5, "lag_frames": 3, "lost": {"feed": 4, "spool": 5}}],
+        }
+    }
+    found = samples(status)
+    assert found["cancorder_forward_connected",] == 1
+    assert found["cancorder_forward_spool_limit_bytes",] == 10
+    assert found["cancorder_forward_lag_seconds", "body"] == 1.5
+    assert found["cancorder_forward_lag_frames", "body"] == 3
+    assert found["cancorder_bus_frames_lost_total", "body", "spool"] == 5
