@@ -10,6 +10,7 @@ import argparse
 import gzip
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -19,22 +20,24 @@ import tomllib
 from pathlib import Path
 
 import texts
-from dependencies import Dependencies, UnknownOrigin
+from dependencies import Release, UnknownOrigin, codenames
 
 ROOT = Path(__file__).resolve().parents[2]
 PRIVATE = "usr/lib/cancorderd"
-PYTHON_VERSION = "3.11"
-MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
-"""Debian 12 has glibc 2.36."""
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "armhf": "armv7l"}
+"""Debian's name of an architecture, and the one in the names of wheels."""
+TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "armhf": "arm-linux-gnueabihf"}
+OLDEST_GLIBC = 17
+"""Of manylinux2014: older wheels are not looked for."""
 FILES = {
     "etc/cancorder.toml": "etc/cancorder.toml",
-    "packaging/systemd/cancorderd.service": "lib/systemd/system/cancorderd.service",
-    "packaging/systemd/cancorderd-web.service": "lib/systemd/system/cancorderd-web.service",
+    "packaging/systemd/cancorderd.service": "{units}/cancorderd.service",
+    "packaging/systemd/cancorderd-web.service": "{units}/cancorderd-web.service",
     "packaging/systemd/cancorderd.sysusers": "usr/lib/sysusers.d/cancorderd.conf",
     "packaging/systemd/cancorderd.tmpfiles": "usr/lib/tmpfiles.d/cancorderd.conf",
-    "packaging/udev/60-cancorderd.rules": "lib/udev/rules.d/60-cancorderd.rules",
+    "packaging/udev/60-cancorderd.rules": "{udev}/60-cancorderd.rules",
 }
+"""Files of the checkout, and their places; the release names two folders."""
 SOURCE_ONLY = ("nkeys",)
 """Bundled packages in pure Python of which the package index has no wheel."""
 EXAMPLES = ("packaging/systemd/*.example", "packaging/systemd/drop-ins/*.conf")
@@ -80,24 +83,32 @@ sys.exit({function}())
 def main() -> int:
     options = arguments()
     arch = options.arch or output_of("dpkg", "--print-architecture")
+    codename = options.release or host_release()
     if arch not in MACHINES:
-        print(f"build: no package for {arch}. Use {' or '.join(MACHINES)}", file=sys.stderr)
+        print(f"build: no package for {arch}. Use --arch {' or '.join(MACHINES)}", file=sys.stderr)
         return 2
+    if codename not in codenames(ROOT):
+        known = " or ".join(codenames(ROOT))
+        print(
+            f"build: this machine runs no release that has a package. Use --release {known}", file=sys.stderr
+        )
+        return 2
+    release = Release(ROOT, codename)
     version = options.version or project_version()
     epoch = source_date()
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder, "stage")
         try:
-            install_bundled(stage / PRIVATE, arch)
-            stage_files(stage, version, epoch)
+            install_bundled(stage / PRIVATE, release, arch)
+            stage_files(stage, release, version, epoch)
             write_completions(stage)
-            write_control_files(stage, version, arch)
+            write_control_files(stage, release, version, arch)
         except UnknownOrigin as error:
             print(f"build: {error}", file=sys.stderr)
             return 1
         normalize(stage, epoch)
         options.output.mkdir(parents=True, exist_ok=True)
-        package = options.output / f"cancorderd_{version}_{arch}.deb"
+        package = options.output / f"cancorderd_{release.package_version(version)}_{arch}.deb"
         subprocess.run(
             ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", stage, package],
             check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)},
@@ -107,11 +118,22 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="build", description="Build cancorderd_VERSION_ARCH.deb.")
+    parser = argparse.ArgumentParser(prog="build", description="Build cancorderd_VERSION+debN_ARCH.deb.")
     parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, default=ROOT / "dist")
+    parser.add_argument(
+        "--release", choices=codenames(ROOT), help="release of Debian; default: this machine's"
+    )
     parser.add_argument("--arch", choices=MACHINES, help="default: this machine's")
     parser.add_argument("--version", help="version instead of the checkout's, to test upgrades")
     return parser.parse_args()
+
+
+def host_release() -> str:
+    """Return the code name of this machine's release, or nothing."""
+    try:
+        return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    except OSError:
+        return ""
 
 
 def project_version() -> str:
@@ -135,33 +157,56 @@ def output_of(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def install_bundled(private: Path, arch: str) -> None:
-    """Install the packages that Debian lacks into `private`. Raises UnknownOrigin."""
-    dependencies = Dependencies(ROOT)
-    dependencies.check_project()
-    platforms = [word for name in MANYLINUX for word in ("--platform", f"{name}_{MACHINES[arch]}")]
+def install_bundled(private: Path, release: Release, arch: str) -> None:
+    """Install the packages that the release lacks into `private`. Raises UnknownOrigin."""
+    release.check_project()
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"),
             *("--root-user-action", "ignore", "--target", private, "--no-deps", "--no-compile"),
-            *("--only-binary", ":all:", "--implementation", "cp", "--python-version", PYTHON_VERSION),
+            *("--only-binary", ":all:", "--implementation", "cp", "--python-version", release.python),
             *("--no-binary", ",".join(SOURCE_ONLY)),
-            *platforms,
-            *dependencies.pins(),
+            *(
+                word
+                for name in wheel_platforms(release.glibc)
+                for word in ("--platform", f"{name}_{MACHINES[arch]}")
+            ),
+            *release.pins(),
         ],
         check=True,
     )
-    dependencies.check_installed(private)
+    release.check_installed(private)
     shutil.rmtree(private / "bin", ignore_errors=True)
     for name in ("RECORD", "INSTALLER", "REQUESTED", "WHEEL"):
         for path in private.glob(f"*.dist-info/{name}"):
             path.unlink()
-    strip = shutil.which("strip")
-    if strip and arch == output_of("dpkg", "--print-architecture"):
-        subprocess.run([strip, "--strip-unneeded", *private.rglob("*.so")], check=True)
+    strip(list(private.rglob("*.so")), arch)
 
 
-def stage_files(stage: Path, version: str, epoch: int) -> None:
+def wheel_platforms(glibc: str) -> list[str]:
+    """Return the platforms of wheels that run with this glibc or an older one, the newest first."""
+    newest = int(glibc.partition(".")[2])
+    return [*(f"manylinux_2_{minor}" for minor in range(newest, OLDEST_GLIBC - 1, -1)), "manylinux2014"]
+
+
+def strip(libraries: list[Path], arch: str) -> None:
+    """Remove what only a debugger needs, if this machine has the architecture's binutils."""
+    if not libraries:
+        return
+    program = shutil.which(f"{TRIPLETS[arch]}-strip")
+    if program is None and arch == output_of("dpkg", "--print-architecture"):
+        program = shutil.which("strip")
+    if program:
+        subprocess.run([program, "--strip-unneeded", *libraries], check=True)
+    else:
+        wanted = f"binutils-{TRIPLETS[arch].replace('_', '-')}"
+        print(
+            f"build: libraries keep their debug symbols. To remove them: apt-get install {wanted}",
+            file=sys.stderr,
+        )
+
+
+def stage_files(stage: Path, release: Release, version: str, epoch: int) -> None:
     """Add all files of the project to `stage`."""
     own = stage / PRIVATE / "cancorderd"
     shutil.copytree(
@@ -170,7 +215,8 @@ def stage_files(stage: Path, version: str, epoch: int) -> None:
     package = own / "__init__.py"
     package.write_text(package.read_text().replace(f'"{project_version()}"', f'"{version}"'))
     for source, target in FILES.items():
-        write(stage / target, (ROOT / source).read_bytes())
+        place = target.format(units=release.units, udev=release.udev)
+        write(stage / place, (ROOT / source).read_bytes())
     (stage / "etc/cancorder.d").mkdir()
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
@@ -185,7 +231,7 @@ def stage_files(stage: Path, version: str, epoch: int) -> None:
         write(documents / "examples" / path.name, path.read_bytes())
     for path in sorted(path for pattern in GUIDE for path in (ROOT / "contrib").glob(pattern)):
         write(documents / path.relative_to(ROOT / "contrib"), path.read_bytes())
-    changes = texts.changelog((ROOT / "CHANGELOG.md").read_text(), version, maintainer(), epoch)
+    changes = texts.changelog((ROOT / "CHANGELOG.md").read_text(), release, version, maintainer(), epoch)
     write(documents / "changelog.gz", compressed(changes.encode()))
     rights = texts.copyright_file((ROOT / "LICENSE").read_text(), stage / PRIVATE)
     write(documents / "copyright", rights.encode())
@@ -232,7 +278,7 @@ def write(path: Path, data: bytes, *, executable: bool = False) -> None:
         path.chmod(0o755)
 
 
-def write_control_files(stage: Path, version: str, arch: str) -> None:
+def write_control_files(stage: Path, release: Release, version: str, arch: str) -> None:
     """Write the control files and maintainer scripts."""
     files = [path for path in sorted(stage.rglob("*")) if path.is_file() and not path.is_symlink()]
     sums = [
@@ -240,8 +286,7 @@ def write_control_files(stage: Path, version: str, arch: str) -> None:
         for path in files
     ]
     size_kib = sum((path.stat().st_size + 1023) // 1024 for path in files)
-    debian = Dependencies(ROOT).debian.values()
-    text = texts.control(version, arch, maintainer(), size_kib, debian)
+    text = texts.control(release, version, arch, maintainer(), size_kib)
     write(stage / "DEBIAN/control", text.encode())
     write(stage / "DEBIAN/md5sums", "".join(sums).encode())
     write(stage / "DEBIAN/conffiles", b"/etc/cancorder.toml\n")

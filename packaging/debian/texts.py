@@ -9,16 +9,17 @@ from importlib.metadata import Distribution
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from importlib.metadata import PackageMetadata
     from pathlib import Path
 
+    from dependencies import Release
+
 _OWN_DEPENDS = (
-    "libc6 (>= 2.36)",
+    "libc6 (>= {glibc})",
     "libgcc-s1",
     "init-system-helpers (>= 1.54)",
-    "python3 (>= 3.11)",
-    "python3 (<< 3.12)",  # the bundled modules are compiled for 3.11
+    "python3 (>= {python})",
+    "python3 (<< {next_python})",  # the bundled modules are compiled for one minor version
     "systemd | systemd-standalone-sysusers | systemd-sysusers",
 )
 _DESCRIPTION = """\
@@ -44,17 +45,21 @@ _COMMON_LICENSES = {
 """Debian's copy of a license's text: its file name in /usr/share/common-licenses."""
 
 
-def control(version: str, arch: str, maintainer: str, size_kib: int, debian: Iterable[str]) -> str:
-    depends = ", ".join([*_OWN_DEPENDS, *debian])
+def control(release: Release, version: str, arch: str, maintainer: str, size_kib: int) -> str:
+    major, _, minor = release.python.partition(".")
+    own = ", ".join(_OWN_DEPENDS).format(
+        glibc=release.glibc, python=release.python, next_python=f"{major}.{int(minor) + 1}"
+    )
+    depends = ", ".join([own, *release.debian.values()])
     return (
-        f"Package: cancorderd\nVersion: {version}\nArchitecture: {arch}\nMaintainer: {maintainer}\n"
+        f"Package: cancorderd\nVersion: {release.package_version(version)}\nArchitecture: {arch}\nMaintainer: {maintainer}\n"
         f"Installed-Size: {size_kib}\nDepends: {depends}\n"
         "Recommends: libusb-1.0-0\nSuggests: can-utils\n"
         f"Section: net\nPriority: optional\nDescription: {_DESCRIPTION}"
     )
 
 
-def changelog(markdown: str, version: str, maintainer: str, epoch: int) -> str:
+def changelog(markdown: str, release: Release, version: str, maintainer: str, epoch: int) -> str:
     """Return CHANGELOG.md in Debian's format. The newest entry gets the version of the package."""
     entries = []
     for number, section in enumerate(re.split(r"^## ", markdown, flags=re.MULTILINE)[1:]):
@@ -63,10 +68,10 @@ def changelog(markdown: str, version: str, maintainer: str, epoch: int) -> str:
         wrapped = "\n".join(
             textwrap.fill(point, 76, initial_indent="  * ", subsequent_indent="    ") for point in points
         )
-        name = version if number == 0 else title.split()[0]
+        name = release.package_version(version if number == 0 else title.split()[0])
         date = formatdate(epoch, usegmt=True).replace("GMT", "+0000")
         entries.append(
-            f"cancorderd ({name}) bookworm; urgency=medium\n\n{wrapped}\n\n -- {maintainer}  {date}\n"
+            f"cancorderd ({name}) {release.codename}; urgency=medium\n\n{wrapped}\n\n -- {maintainer}  {date}\n"
         )
     return "\n".join(entries)
 
