@@ -66,6 +66,11 @@ def answer_in(line: Line, echoes: Collection[bytes]) -> bytes:
     return CR if not line.text and CR in line.end else b""
 
 
+def is_closed(text: bytes) -> bool:
+    """Return whether an open channel has answered C, which follows its last frame."""
+    return any(answer_in(line, (b"C",)) for line in lines(text))
+
+
 def read_replies(data: bytes, echoes: Collection[bytes], *, first: bool = False) -> Replies:
     """Return what `data` consists of; `echoes` are the commands that firmware may repeat.
 

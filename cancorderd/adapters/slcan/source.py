@@ -14,14 +14,13 @@ from cancorderd.adapters.failures import BusError
 from cancorderd.adapters.filters import acceptance
 from cancorderd.adapters.slcan.commands import setup_commands
 from cancorderd.adapters.slcan.decoder import OVERRUN_FLAGS, SlcanDecoder, controller_state
+from cancorderd.adapters.slcan.replies import is_closed
 from cancorderd.adapters.slcan.serial_port import open_port, port_with_serial
 from cancorderd.adapters.slcan.setup import SetUp
 from cancorderd.host_clock import clocks_us
 from cancorderd.protocol.batch import EMPTY_BATCH, Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cancorderd.adapters.slcan.settings import SlcanSettings
 
 _READ_BYTES = 1 << 14
@@ -29,7 +28,10 @@ _READ_BYTES = 1 << 14
 _QUIET_S = 0.03
 """A longer pause is the end of the stream; USB delivers within a millisecond."""
 _STOP_S = 0.1
-"""Time for an adapter to stop sending; frames of firmware that does not stop are not worth a longer pause."""
+"""Time to stop sending for an adapter that does not answer commands."""
+_ANSWER_S = 0.5
+"""The same for an adapter that does: it may be busy, and sends frames until it reads the command. Firmware that does
+not stop at all is not worth a longer pause."""
 _FLAGS_EVERY_S = 1.0
 _CLOSED_AFTER = 2
 """Refusals of F in a row that mean, after answers to F, that the channel is closed: the adapter has started again."""
@@ -99,12 +101,12 @@ class SlcanSource(BaseSource):
 
     def stop(self) -> None:
         """Close the channel; the adapter's answer follows its last frame."""
+        answers = self._set_up is None and "unacknowledged" not in self.details
         self._next_look_s = math.inf
         self._set_up = None
         with contextlib.suppress(BusError):
             self._write(b"C\r")
-            for text in self._until_quiet(_STOP_S):
-                self._pending += text
+            self._read_until_quiet(answers=answers)
 
     def close(self) -> None:
         if self._port.is_open:
@@ -136,12 +138,14 @@ class SlcanSource(BaseSource):
             self._set_up = None
         return stream
 
-    def _until_quiet(self, patience_s: float) -> Iterator[bytes]:
-        """Yield input until there is none, for `patience_s` at most."""
-        deadline = time.monotonic() + patience_s
-        while time.monotonic() < deadline and self._poll.poll(1000 * patience_s):
-            yield self._read_port()
-            patience_s = _QUIET_S
+    def _read_until_quiet(self, *, answers: bool) -> None:
+        """Read the last frames of an adapter that was told to close, and its answer if it `answers` commands."""
+        deadline_s = time.monotonic() + (_ANSWER_S if answers else _STOP_S)
+        patience_s = _ANSWER_S if answers else _STOP_S
+        while time.monotonic() < deadline_s and self._poll.poll(1000 * patience_s):
+            self._pending += self._read_port()
+            stopped = not answers or is_closed(self._pending)
+            patience_s = _QUIET_S if stopped else max(0.0, deadline_s - time.monotonic())
 
     def _ask_flags(self, now_s: float) -> None:
         """Ask for the status flags. Called once a second."""

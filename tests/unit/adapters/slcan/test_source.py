@@ -26,6 +26,7 @@ from cancorderd.config import settings_json
 from cancorderd.protocol.packets import PacketDecoder
 from tests.support.descriptors import low_descriptors_in_use
 from tests.support.harness import PATIENCE_S, ROOT, poll
+from tests.support.slcan_adapter import EmulatedSlcan
 from tests.support.slcan_thread import SlcanAdapter
 from tests.support.source_reading import frames_of, read_until, running
 
@@ -332,6 +333,31 @@ def test_stop_ends_the_stream_and_no_frame_of_it_is_left_behind(
         frames += decoder.frames()
         assert not emulated.adapter.open
         assert len(frames) == emulated.adapter.sent
+        source.close()
+
+
+class _SlowToClose(EmulatedSlcan):
+    """An adapter that is busy for a while before it reads C, and sends the frames of this time at once then."""
+
+    def handle(self, data: bytes) -> None:
+        if b"C" in data and self.open:
+            time.sleep(0.2)  # the fault itself: longer than an adapter is quiet between frames
+            self.stream()
+        super().handle(data)
+
+
+def test_stop_waits_until_a_busy_adapter_has_closed_its_channel(
+    make_settings: Callable[..., Any], tmp_path: Path, channel: str
+) -> None:
+    with SlcanAdapter(tmp_path / "tty", rate=200, kind=_SlowToClose) as emulated:
+        source = open_source(make_settings("slcan", channel=channel))
+        frames = frames_of(source, 20)
+        source.stop()
+        assert not emulated.adapter.open
+        decoder = PacketDecoder()
+        while (batch := source.read(time.monotonic())).frames:
+            decoder.receive(batch.packets)
+        assert len(frames) + len(list(decoder.frames())) == emulated.adapter.sent
         source.close()
 
 
