@@ -206,6 +206,8 @@ class BusReport(NamedTuple):
     """Of all workers of the bus."""
     position: str = ""
     """Where the next worker has to go on; empty if the frames of this bus do not wait."""
+    counted_to_s: float | None = None
+    """Time, on the monotonic clock, up to which `counts` holds all frames that the adapter had delivered."""
 
 
 class Notice(NamedTuple):

@@ -33,7 +33,7 @@ from cancorderd.supervisor.changes import needs_new_worker
 from cancorderd.supervisor.freed_memory import LARGE, return_freed_memory
 from cancorderd.supervisor.heartbeat import Silence, is_late
 from cancorderd.supervisor.listeners import PortUnavailable, missing
-from cancorderd.supervisor.loss_estimate import LossEstimate
+from cancorderd.supervisor.loss_estimate import LossEstimate, frames_unsent
 from cancorderd.supervisor.moment import Moment
 from cancorderd.supervisor.rate import Rate
 from cancorderd.supervisor.recording_end import RecordingWatch
@@ -509,13 +509,13 @@ class Bus:
         if report.last_frame_s is not None:
             passed_s = time.monotonic() - report.last_frame_s
             self._latest_frame = Moment(report.last_frame_s, time.time() - passed_s)
-        now_s = time.monotonic()
-        self.rate.update(report.counts, now_s)
+        # The worker's time: a supervisor that reads late would see other rates.
+        at_s = time.monotonic() if report.counted_to_s is None else report.counted_to_s
+        self.rate.update(report.counts, at_s)
         if report.position:
             self._position = report.position
         elif report.state == "running":
-            rate = self.rate.frames_per_second if self.rate.known else None
-            self._add_unknown(self._loss.source_open(now_s, rate))
+            self._add_unknown(self._loss.source_open(at_s, report.counts.received))
         elif report.state == "waiting" and not report.proving:
             self._add_unknown(self._loss.adapter_absent())
         if self._tap:
@@ -529,13 +529,13 @@ class Bus:
 
     def _on_exit(self, status: int) -> None:
         self._starts.started(self)
+        last_report, self.report = self.report, None
         self._worker = None
-        self.report = None
         self._new_readers = 0
         if self._end:
             self._loss.ended()
         else:
-            self._loss.crashed(time.monotonic())
+            self._on_crash(last_report)
         if self._recording:
             self._recording.worker_ended(self._reported.minus(self._counted_before))
             self._recording = None
@@ -545,6 +545,15 @@ class Bus:
             self.handle(Event.ENDED, self.reason)
         else:
             self.handle(*self._ending(status))
+
+    def _on_crash(self, last_report: BusReport | None) -> None:
+        """Count the frames that clients lose by the end of a worker that hands nothing over."""
+        self._loss.crashed(time.monotonic())
+        if unsent := frames_unsent(last_report) if last_report else 0:
+            self._uncounted = self._uncounted.plus(Counts(lost_clients=unsent))
+            self._log(
+                logging.WARNING, f"about {unsent} frames for slow clients lost with a worker that crashed"
+            )
 
     def _ending(self, status: int) -> tuple[Event, str]:
         """Return the event that a worker's exit status stands for, and its reason."""

@@ -114,6 +114,8 @@ class WorkerLoop:
         self._last_frame_s = 0.0
         self._latest_frame_s: float | None = None
         """Arrival of the latest frame, for reports."""
+        self._counted_to_s = 0.0
+        """See `BusReport.counted_to_s`."""
         self._latency = LatencyCounter(earlier_latency)
         self._due_s = math.inf
         """When the source has to be read even if nothing becomes readable."""
@@ -195,7 +197,9 @@ class WorkerLoop:
         now_s = time.monotonic()
         if self._source is None and now_s >= self._next_open_s:
             self._open(now_s)
-        for key, events in self._selector.select(self._timeout_s(now_s)):
+        ready = self._selector.select(self._timeout_s(now_s))
+        self._counted_to_s = time.monotonic()
+        for key, events in ready:
             key.data(events)
         now_s = time.monotonic()
         if self._server.audience_changed:
@@ -251,7 +255,7 @@ class WorkerLoop:
             return
         self._close_watch()
         self._source = source
-        self._last_frame_s = time.monotonic()
+        self._last_frame_s = self._counted_to_s = time.monotonic()
         descriptor = source.fileno()
         if descriptor is not None:
             self._selector.register(descriptor, selectors.EVENT_READ, self._on_source)
@@ -430,6 +434,7 @@ class WorkerLoop:
                 last_frame_s=self._latest_frame_s,
                 latency=self._latency.total(),
                 position=source.position() if source else self._settings.resume,
+                counted_to_s=self._counted_to_s,
             )
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -115,23 +114,12 @@ def served(folder: Path, bus: str, next_number: Callable[[], int]) -> Iterator[S
 
 
 class _HungUpSlcan(NumberedSlcan):
-    """An adapter that is pulled out in the middle of a line; what the host has not read then is gone with the port."""
+    """An adapter that is pulled out in the middle of a line."""
 
     def unplug(self) -> None:
-        if self.slave is not None:
-            if self.open:
-                self.write(slcan_line(self.sent)[:9])
-            self.sent -= _unread_frames(self.slave)
+        if self.slave is not None and self.open:
+            self.write(slcan_line(self.sent)[:9])
         super().unplug()
-
-
-def _unread_frames(slave: int) -> int:
-    """Read what the host has not read from its end of a terminal; return the number of frames that end in it."""
-    unread = b""
-    while select.select([slave], [], [], 0.005)[0] and (text := os.read(slave, 1 << 16)):
-        unread += text
-    first, *others = unread.split(b"\r")[:-1] or [b""]
-    return (first != b"" and first[:1] not in b"FVN") + sum(line.startswith(b"t") for line in others)
 
 
 class SlcanPlug:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import time
 from typing import TYPE_CHECKING
 
@@ -40,8 +42,19 @@ class NumberedSlcan(EmulatedSlcan):
                 self.lost += 1
 
     def unplug(self) -> None:
-        self.sent -= self._rest.count(b"\r")  # never handed over
+        """Frames that the host has not read are gone with the port: they were not handed over."""
+        if self.slave is not None:
+            self.sent -= self._rest.count(b"\r") + _unread_frames(self.slave)
         super().unplug()
+
+
+def _unread_frames(slave: int) -> int:
+    """Read what the host has not read from its end of a terminal; return the number of frames that end in it."""
+    unread = b""
+    while select.select([slave], [], [], 0.005)[0] and (text := os.read(slave, 1 << 16)):
+        unread += text
+    first, *others = unread.split(b"\r")[:-1] or [b""]
+    return (first != b"" and first[:1] not in b"FVN") + sum(line.startswith(b"t") for line in others)
 
 
 def numbered_adapter(link: Path) -> SlcanAdapter:

@@ -51,6 +51,7 @@ MESSAGES: list[Message] = [
     ),
     BusReport("waiting", "no such device", None, Counts(), [], {}),
     BusReport("running", "", None, Counts(), [], {}, last_frame_s=1.5, latency=Latency([1, 0, 2], 0.5)),
+    BusReport("running", "", None, Counts(), [], {}, counted_to_s=2.5),
     Heartbeat(),
     Notice("warning", "ümlaut"),
     Notice("info", "UDS session #1: starts", event=False),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
 
-    from cancorderd.ipc.messages import Message, WorkerStart
+    from cancorderd.ipc.messages import ClientReport, Message, WorkerStart
     from cancorderd.supervisor.bus import Bus
     from cancorderd.supervisor.listeners import ListenRequest
     from cancorderd.supervisor.worker_process import HeldClient
@@ -131,8 +131,29 @@ class FakeWorker:
         details: dict[str, str] | None = None,
         *,
         proving: bool = False,
+        counted_to_s: float | None = None,
+        clients: Sequence[ClientReport] = (),
     ) -> None:
-        self.send(BusReport(state, reason, None, counts, [], details or {}, proving=proving))
+        self.send(
+            BusReport(
+                state,
+                reason,
+                None,
+                counts,
+                list(clients),
+                details or {},
+                proving=proving,
+                counted_to_s=counted_to_s,
+            )
+        )
+
+    def report_busy(self) -> None:
+        """Report a bus that is open again and has 1,000 frames per second since, for a second."""
+        self.report("waiting", "unplugged")
+        now_s = time.monotonic()
+        for second in (1, 0):
+            counts = Counts(received=10_000 - 1000 * second)
+            self.report(counts=counts, counted_to_s=now_s - second)
 
     def hand_over(self, client: socket.socket, unsent: bytes = b"", *, tap: bool = False) -> None:
         """Give a client back to the supervisor."""

@@ -18,7 +18,7 @@ from cancorderd.config import settings_json
 from cancorderd.config.record_settings import RecordSettings
 from cancorderd.ipc.backoff import Backoff
 from cancorderd.ipc.channel import Channel
-from cancorderd.ipc.messages import BusReport, Counts, Notice, RecordingEnd, RecordingReport
+from cancorderd.ipc.messages import BusReport, ClientReport, Counts, Notice, RecordingEnd, RecordingReport
 from cancorderd.supervisor import bus
 from cancorderd.supervisor.bus import Bus
 from cancorderd.supervisor.heartbeat import CHECK_EVERY_S, FIRST_MESSAGE_WITHIN_S, Check
@@ -555,16 +555,33 @@ async def test_since_is_the_time_of_the_latest_change_of_state(new_rig: NewRig) 
 async def test_frames_of_a_crashed_worker_are_counted_as_unknown(new_rig: NewRig) -> None:
     rig = new_rig(policy=Policy(crashes=AT_ONCE))
     rig.run()
-    rig.bus.rate.frames_per_second, rig.bus.rate.known = 1e6, True
-    rig.workers.last.report(counts=Counts(received=50))
+    rig.workers.last.report_busy()
     rig.workers.last.exit(-9)
     assert bus_status(rig.bus)["lost"]["unknown"] == 0, "the next source is not open"
     await until(lambda: len(rig.workers.made) == 2)
-    rig.workers.last.report("running", counts=Counts(received=50))
+    rig.workers.last.report("running", counts=Counts(received=10_000))
     unknown = bus_status(rig.bus)["lost"]["unknown"]
     assert unknown > 0
-    rig.workers.last.report("running", counts=Counts(received=60))
-    assert rig.bus.counts == Counts(received=60, lost_unknown=unknown)
+    rig.workers.last.report("running", counts=Counts(received=10_010))
+    assert rig.bus.counts == Counts(received=10_010, lost_unknown=unknown)
+
+
+@in_event_loop
+async def test_frames_that_wait_for_slow_clients_are_counted_when_a_worker_crashes(new_rig: NewRig) -> None:
+    rig = new_rig(policy=Policy(crashes=AT_ONCE, errors=AT_ONCE))
+    rig.run()
+    slow = [ClientReport(f"10.0.0.{number}:1", 0.0, 5, 0, 2200) for number in (1, 2)]
+    counts = Counts(received=1000, payload_bytes=8000)
+    rig.workers.last.report(counts=counts, clients=slow)
+    rig.workers.last.exit(CAN_ERROR, "unplugged")
+    await until(lambda: len(rig.workers.made) == 2)
+    assert rig.bus.counts.lost_clients == 0, "they are handed over"
+    rig.workers.last.report(counts=counts, clients=slow)
+    rig.workers.last.exit(-9)
+    assert rig.bus.counts.lost_clients == 200
+    await until(lambda: len(rig.workers.made) == 3)
+    rig.workers.last.exit(-9)
+    assert rig.bus.counts.lost_clients == 200, "counted once"
 
 
 @pytest.mark.parametrize(
@@ -576,8 +593,7 @@ async def test_nothing_is_unknown_after_an_end_in_order_or_without_an_adapter(
 ) -> None:
     rig = new_rig(policy=Policy(crashes=AT_ONCE, errors=AT_ONCE))
     rig.run()
-    rig.bus.rate.frames_per_second, rig.bus.rate.known = 1e6, True
-    rig.workers.last.report("running")
+    rig.workers.last.report_busy()
     rig.workers.last.report(state)
     rig.workers.last.exit(status, reason)
     await until(lambda: len(rig.workers.made) == 2)
@@ -589,8 +605,7 @@ async def test_nothing_is_unknown_after_an_end_in_order_or_without_an_adapter(
 async def test_an_adapter_that_is_absent_after_a_crash_ends_the_loss(new_rig: NewRig) -> None:
     rig = new_rig(policy=Policy(crashes=AT_ONCE))
     rig.run()
-    rig.bus.rate.frames_per_second, rig.bus.rate.known = 1e6, True
-    rig.workers.last.report()
+    rig.workers.last.report_busy()
     rig.workers.last.exit(-9)
     await until(lambda: len(rig.workers.made) == 2)
     rig.workers.last.report("waiting", "unplugged")
@@ -604,8 +619,7 @@ async def test_an_adapter_that_is_absent_after_a_crash_ends_the_loss(new_rig: Ne
 async def test_frames_are_lost_while_the_adapter_is_set_up_after_a_crash(new_rig: NewRig) -> None:
     rig = new_rig(policy=Policy(crashes=AT_ONCE))
     rig.run()
-    rig.bus.rate.frames_per_second, rig.bus.rate.known = 1e6, True
-    rig.workers.last.report()
+    rig.workers.last.report_busy()
     rig.workers.last.exit(-9)
     await until(lambda: len(rig.workers.made) == 2)
     rig.workers.last.report("waiting", "is being set up", proving=True)
@@ -618,8 +632,7 @@ async def test_frames_are_lost_while_the_adapter_is_set_up_after_a_crash(new_rig
 async def test_a_bus_that_is_stopped_after_a_crash_loses_nothing_more(new_rig: NewRig) -> None:
     rig = new_rig()
     rig.run()
-    rig.bus.rate.frames_per_second, rig.bus.rate.known = 1e6, True
-    rig.workers.last.report()
+    rig.workers.last.report_busy()
     rig.workers.last.exit(-9)
     rig.bus.handle(Event.STOP)
     unknown = rig.bus.counts.lost_unknown
