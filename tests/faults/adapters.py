@@ -382,7 +382,8 @@ def _break(bus: ServedBus, stage: FaultyDriver, fault: Fault, row: Row) -> None:
     row.figures.setdefault("recovery_s", {})[fault.name.lower()] = round(row.recoveries_s[-1], 2)
     if bus.status()["pid"] != worker:
         # The delay before the next start begins anew.
-        assert bus.daemon.ctl("restart", "a").returncode == 0
+        # On a machine that is too busy, the command ends before the bus runs, and says so.
+        assert bus.daemon.ctl("restart", "a").returncode in (0, 1)
         bus.daemon.wait_state("a", "running")
         bus.wait_flow()
 

@@ -17,7 +17,7 @@ from cancorderd.client import discover
 from cancorderd.control.client import ControlClient
 from tests.faults.drill import Drill, Row, Scale
 from tests.faults.slcan_bus import SlcanBus
-from tests.support.harness import poll
+from tests.support.harness import PATIENCE_S, poll
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -206,18 +206,39 @@ def edits(folder: Path, scale: Scale) -> Row:
 
 def _compare_with_fresh(row: Row, bus: WatchedBus, client: ControlClient) -> None:
     """Start the daemon anew with the same file; everything is as it was before."""
-    old = _footprint(client, bus.daemon)
+    old = _lasting_footprint(client, bus.daemon)
     bus.daemon.stop()
     bus.daemon.start()
     bus.daemon.wait_state("a", "running")
     poll(lambda: len(bus.status()["clients"]) == 1, what="the viewer is back")
     _settle(client)
     fresh = _footprint(client, bus.daemon)
-    for name, value in fresh.items():
-        if name == "descriptors":
-            row.expect(old[name] <= value + 2, f"{old[name]} descriptors; after a fresh start {value}")
-        else:
-            row.expect(old[name] == value, f"{name}: {old[name]}; after a fresh start {value}")
+    end_s = time.monotonic() + PATIENCE_S
+    while _differences(old, fresh) and time.monotonic() < end_s:  # on a busy machine, buses take their time
+        fresh = _footprint(client, bus.daemon)
+    row.mistakes += _differences(old, fresh)
+
+
+def _differences(old: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
+    """Return a sentence about each difference."""
+    return [
+        f"{name}: {old[name]}; after a fresh start {value}"
+        for name, value in fresh.items()
+        if (old[name] > value + 2 if name == "descriptors" else old[name] != value)
+    ]
+
+
+def _lasting_footprint(client: ControlClient, daemon: Daemon) -> dict[str, Any]:
+    """Return the footprint when it is the same two times in a row: records and further attempts take their time."""
+    footprint = _footprint(client, daemon)
+
+    def lasts() -> bool:
+        nonlocal footprint
+        before, footprint = footprint, _footprint(client, daemon)
+        return not _differences(before, footprint) and not _differences(footprint, before)
+
+    poll(lasts, what="a footprint that lasts")
+    return footprint
 
 
 def _footprint(client: ControlClient, daemon: Daemon) -> dict[str, Any]:

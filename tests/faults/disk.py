@@ -103,7 +103,7 @@ def slow(folder: Path, scale: Scale) -> Row:
     disk = folder / "disk"
     with recorded_bus(folder, disk, rate=4000, keys=f"client_backlog = {SMALL_BACKLOG}") as bus:
         for _ in range(row.times):
-            (recorder,) = recorders(bus)
+            (recorder,) = poll(lambda: recorders(bus), what="a recorder")
             recorder.suspend()
             time.sleep(scale.of(UNWRITTEN_S, TOO_LONG_S))
             recorder.resume()

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 MOST = 0.02
 """Growth after the first minute that is no leak yet: memories with a bound still fill, such as that of 500 events."""
 WARM_UP_S = 60.0
+FEWEST = 12
+"""Samples after the warm-up without which their medians say nothing: workers have just started, or have more clients."""
 _WINDOW = 0.3
 """Share of the samples at each end whose medians are compared."""
 

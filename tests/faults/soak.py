@@ -132,7 +132,12 @@ class Soak:
         assert done.returncode in (0, 1), f"{words}: {done.stdout}{done.stderr}"
 
     def sample(self, began_s: float) -> growth.Sample:
-        """Look at the processes while all buses run."""
+        """Look at the processes while all buses run; once more if a process ends meanwhile."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return self._sample(began_s)
+        return self._sample(began_s)
+
+    def _sample(self, began_s: float) -> growth.Sample:
         assert self.daemon.process is not None
         supervisor = psutil.Process(self.daemon.process.pid)
         workers = self.daemon.workers()
@@ -193,8 +198,11 @@ def soak(folder: Path, scale: Scale) -> Row:
 
 def judge_growth(row: Row, samples: list[growth.Sample]) -> None:
     """Take the growth into the row, and write the plot if the environment names its file."""
-    if not samples or samples[-1].at_s < 1.5 * growth.WARM_UP_S:
-        row.note = "too short for the growth of memory and descriptors"
+    steady = [sample for sample in samples if sample.at_s >= growth.WARM_UP_S]
+    if len(steady) < growth.FEWEST or steady[-1].at_s < 1.5 * growth.WARM_UP_S:
+        row.note = (
+            f"{len(steady)} looks after the first minute: too few for the growth of memory and descriptors"
+        )
         return
     grown = {series: growth.growth(samples, series) for series in growth.SERIES}
     row.figures["growth"] = {series: round(value, 4) for series, value in grown.items()}
