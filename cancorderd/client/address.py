@@ -22,7 +22,8 @@ def connect_to(channel: str, *, timeout_s: float = 5.0) -> Connection:
     """Connect to `channel`, within `timeout_s` seconds.
 
     `channel` is "HOST:PORT", "[::1]:42420" or "zeroconf:NAME". NAME is a logger's instance name, with or without
-    the "ECUconnect-Logger " at its beginning, or the name of a bus, followed by @ and the host name if several have it.
+    the "ECUconnect-Logger " at its beginning, or the name of a bus, followed by @ and the host name if several have it,
+    or HOST:PORT, by which other loggers are named.
     Raises ConnectFailed, DiscoveryFailed, and ValueError for any other channel.
     """
     channel = channel_text(channel)
@@ -108,7 +109,10 @@ def _is_instance(logger: Logger, name: str) -> bool:
 
 
 def _is_bus(logger: Logger, name: str) -> bool:
-    """Return whether the logger is the bus BUS or BUS@HOST."""
-    bus, at, host = name.partition("@")
+    """Return whether the logger is the bus BUS, BUS@HOST or HOST:PORT."""
     hosts = {logger.text.get("system", "").lower(), logger.host.partition(".")[0].lower()}
+    host, colon, port = name.removeprefix(f"{SERVICE_PREFIX} ").rpartition(":")
+    if colon and port == str(logger.port) and host.lower() in hosts:
+        return True
+    bus, at, host = name.partition("@")
     return logger.text.get("bus") == bus and (not at or host.partition(".")[0].lower() in hosts)

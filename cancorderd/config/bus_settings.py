@@ -158,7 +158,9 @@ class BusSettings(Settings):
     service_name: Annotated[
         ServiceName | None,
         Key(
-            "Name to announce by Zeroconf, at most 63 bytes, beginning with ECUconnect-Logger.",
+            "Name to announce by Zeroconf, beginning with ECUconnect-Logger; {host}, {port} and {bus} stand for the "
+            "names and the number. A name of more than 63 bytes is cut at {host}. By default "
+            '"ECUconnect-Logger {bus} {host}:{port}".',
             example="ECUconnect-Logger my car",
         ),
     ] = None

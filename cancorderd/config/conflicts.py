@@ -6,6 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
 from cancorderd.config.problem import shortened, written
+from cancorderd.protocol.service_names import filled
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -102,5 +103,11 @@ def _sockets(port: int, listen: Sequence[str]) -> tuple[list[Hashable], list[Has
 
 
 def _announced(bus: BusSettings) -> str | None:
-    """Return the name on the network in lower case, since DNS ignores case."""
-    return bus.service_name.lower() if bus.zeroconf and bus.service_name else None
+    """Return the name on the network in lower case, since DNS ignores case; None if it differs in any case.
+
+    Buses share their host; an automatic port is not known yet, and different from the others.
+    """
+    name = bus.service_name
+    if not bus.zeroconf or not name or "{port}" in name:
+        return None
+    return filled(name, host="{host}", bus=bus.name).lower()

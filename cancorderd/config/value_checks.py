@@ -10,10 +10,13 @@ import re
 
 from cancorderd.config.mistake import Mistake
 from cancorderd.config.problem import shortened, written
-from cancorderd.protocol.service_names import SERVICE_PREFIX
+from cancorderd.protocol.service_names import (
+    MAX_SERVICE_NAME,
+    SERVICE_PREFIX,
+    least_size,
+    unknown_placeholders,
+)
 
-MAX_SERVICE_NAME = 63
-"""Bytes of one DNS label (RFC 6763, 4.1.1)."""
 DATABASE_SUFFIXES = (".dbc", ".kcd", ".sym", ".arxml")
 """Endings of the names of databases that cantools reads."""
 MAX_ITEMS = 1000
@@ -121,7 +124,9 @@ def service_name(name: str) -> str:
         )
     if not name.isprintable():
         raise Mistake("the name holds characters that cannot be shown", example)
-    if (size := len(name.encode())) > MAX_SERVICE_NAME:
+    if unknown := unknown_placeholders(name):
+        raise Mistake(f"{unknown[0]} stands for nothing", "The name may hold {host}, {port} and {bus}.")
+    if (size := least_size(name)) > MAX_SERVICE_NAME:
         raise Mistake(f"the name has {size} bytes; Zeroconf carries at most {MAX_SERVICE_NAME}", example)
     return name
 

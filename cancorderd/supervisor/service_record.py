@@ -11,7 +11,13 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cancorderd.printable import printable
-from cancorderd.protocol.service_names import SERVICE_PREFIX, SERVICE_TYPE
+from cancorderd.protocol.service_names import (
+    DEFAULT_SERVICE_NAME,
+    MAX_SERVICE_NAME,
+    SERVICE_TYPE,
+    cut,
+    filled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,8 +25,8 @@ if TYPE_CHECKING:
     from cancorderd.config.bus_settings import BusSettings
     from cancorderd.config.web_settings import WebSettings
 
-_LABEL_BYTES = 63
-"""Longest label of a name (RFC 1035, 2.3.4). An instance name is one label (RFC 6763, 4.1.1)."""
+_LABEL_BYTES = MAX_SERVICE_NAME
+"""Longest label of a name (RFC 1035, 2.3.4)."""
 _TEXT_BYTES = 255
 """Longest KEY=VALUE of a TXT record (RFC 6763, 6.1)."""
 _PAGE_TYPES = {False: "_http._tcp.local.", True: "_https._tcp.local."}
@@ -33,8 +39,8 @@ class Identity(NamedTuple):
     """The program in whose name buses are announced."""
 
     process: str = "cancorderd"
-    title: str = SERVICE_PREFIX
-    """Name of a bus without `service_name`; host and port follow."""
+    service_name: str = DEFAULT_SERVICE_NAME
+    """Name of a bus without `service_name`."""
     text: tuple[tuple[str, str], ...] = ()
     """Items that replace those of a bus in its TXT record."""
 
@@ -80,19 +86,19 @@ def service_record(
     }
     text |= dict(identity.text)
     return ServiceRecord(
-        _instance(settings.service_name) if settings.service_name else _default_instance(identity.title, hostname, port),
+        _instance(settings.service_name or identity.service_name, hostname, port, settings.name),
         port,
         reachable_addresses(settings.listen, own_addresses),
-        tuple((key, _cut(printable(value), _TEXT_BYTES - len(f"{key}="))) for key, value in text.items()),
+        tuple((key, cut(printable(value), _TEXT_BYTES - len(f"{key}="))) for key, value in text.items()),
         _host(hostname, machine.code, port, settings.listen),
-    )  # fmt: skip
+    )
 
 
 def page_record(settings: WebSettings, machine: Machine, own_addresses: Sequence[str]) -> ServiceRecord:
     """Return the record of the page for browsers."""
     hostname = printable(machine.hostname.partition(".")[0]) or "localhost"
     return ServiceRecord(
-        _default_instance("CAN buses of", hostname, settings.port),
+        _instance("CAN buses of {host}:{port}", hostname, settings.port),
         settings.port,
         reachable_addresses(settings.listen, own_addresses),
         (("path", "/"),),
@@ -106,7 +112,7 @@ def numbered(instance: str, number: int) -> str:
     if number == 1:
         return instance
     suffix = f"-{number}"
-    return _cut(instance, _LABEL_BYTES - len(suffix)) + suffix
+    return cut(instance, _LABEL_BYTES - len(suffix)) + suffix
 
 
 def reachable_addresses(listen: Iterable[str], own: Sequence[str]) -> tuple[str, ...]:
@@ -127,14 +133,8 @@ def reachable_addresses(listen: Iterable[str], own: Sequence[str]) -> tuple[str,
     return tuple(outside or dict.fromkeys(found))
 
 
-def _instance(name: str) -> str:
-    return _EMPTY_LABELS.sub("_", _cut(printable(name), _LABEL_BYTES))
-
-
-def _default_instance(title: str, hostname: str, port: int) -> str:
-    """Return TITLE HOST:PORT. A long host name is cut, since the port distinguishes the buses of a host."""
-    room = _LABEL_BYTES - len(f"{title} :{port}".encode())
-    return _instance(f"{title} {_cut(hostname, max(0, room))}:{port}")
+def _instance(name: str, hostname: str, port: int, bus: str = "") -> str:
+    return _EMPTY_LABELS.sub("_", filled(printable(name), host=hostname, port=port, bus=printable(bus)))
 
 
 def _host(hostname: str, code: str, port: int, listen: Sequence[str]) -> str:
@@ -148,14 +148,9 @@ def _host(hostname: str, code: str, port: int, listen: Sequence[str]) -> str:
     ending = f"-{code}" if everywhere else f"-{code}-{port}"
     start = "cancorderd-"
     name = hostname.replace(" ", "-").replace("?", "-")
-    return f"{start}{_cut(name, _LABEL_BYTES - len(start) - len(ending))}{ending}.local."
+    return f"{start}{cut(name, _LABEL_BYTES - len(start) - len(ending))}{ending}.local."
 
 
 def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Return the address without its zone."""
     return ipaddress.ip_address(text.partition("%")[0])
-
-
-def _cut(text: str, size: int) -> str:
-    """Return the beginning of `text` that has at most `size` bytes, in whole characters."""
-    return text.encode()[:size].decode(errors="ignore")

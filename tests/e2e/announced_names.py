@@ -73,7 +73,7 @@ def wait_for(browser: client.Browser, ports: set[int]) -> dict[int, client.Logge
 
 
 def check_names(loggers: dict[int, client.Logger]) -> None:
-    assert loggers[5000].name == f"ECUconnect-Logger {'h' * 40}:5000"
+    assert loggers[5000].name == f"ECUconnect-Logger b0 {'h' * 37}:5000"
     assert loggers[5012].text["channel"] == "c" * (255 - len("channel="))
     assert loggers[5014].name == f"ECUconnect-Logger {'n' * 45}"
     hosts = {logger.host for logger in loggers.values()}
@@ -93,7 +93,7 @@ def check_changed_hostname(browser: client.Browser, before: dict[int, client.Log
     after = wait_for(browser, {5000, 5014})
     while after[5014].host == before[5014].host or after[5000].name == before[5000].name:
         after |= wait_for(browser, {5000} if after[5000].name == before[5000].name else {5014})
-    assert after[5000].name == "ECUconnect-Logger short:5000"
+    assert after[5000].name == "ECUconnect-Logger b0 short:5000"
     code = before[5000].host.removesuffix(".local").rpartition("-")[2]
     assert {logger.host for logger in after.values()} == {f"cancorderd-short-{code}.local"}
     assert after[5014].name == before[5014].name

@@ -52,7 +52,7 @@ def main() -> None:
                 assert wait_change(browser, "found").logger.port == port
                 check_two_of_one_name(ports["body"], port)
         left = {wait_change(browser, "gone").logger.name for _ in range(3)}
-        assert left == {f"ECUconnect-Logger {HOST}:{port}" for port in (ports["body"], port)} | {
+        assert left == {f"ECUconnect-Logger body {HOST}:{port}" for port in (ports["body"], port)} | {
             "ECUconnect-Logger my car"
         }
     assert list(browser) == []
@@ -75,7 +75,7 @@ def check_loggers(ports: dict[str, int]) -> None:
     began = time.monotonic()
     body, car = sorted(client.discover(3.0), key=lambda logger: logger.text["bus"])
     assert 2.9 < time.monotonic() - began < busy_limit_s(5)
-    assert (body.name, body.port) == (f"ECUconnect-Logger {HOST}:{ports['body']}", ports["body"])
+    assert (body.name, body.port) == (f"ECUconnect-Logger body {HOST}:{ports['body']}", ports["body"])
     assert re.fullmatch(rf"cancorderd-{re.escape(HOST)}-[0-9a-f]{{8}}\.local", body.host), body.host
     assert body.addresses == ("127.0.0.1", "::1")
     assert body.text == {
@@ -101,7 +101,9 @@ def check_names(ports: dict[str, int]) -> None:
         with client.connect_to(f"zeroconf:{name}") as connection:
             assert connection.peer[1] == ports[bus], name
             assert connection.receive(PATIENCE_S)
-    there = ", ".join(f'"ECUconnect-Logger {name}"' for name in sorted((f"{HOST}:{ports['body']}", "my car")))
+    there = ", ".join(
+        f'"ECUconnect-Logger {name}"' for name in sorted((f"body {HOST}:{ports['body']}", "my car"))
+    )
     fails(
         lambda: client.connect_to("zeroconf:engine", timeout_s=3),
         f"^zeroconf:engine: no logger of this name is on the network. There are {re.escape(there)}",
@@ -109,7 +111,7 @@ def check_names(ports: dict[str, int]) -> None:
 
 
 def check_two_of_one_name(first: int, second: int) -> None:
-    expected = [f"ECUconnect-Logger {HOST}:{port}" for port in (first, second)]
+    expected = [f"ECUconnect-Logger body {HOST}:{port}" for port in (first, second)]
     named = ", ".join(f'"{name}"' for name in sorted(expected))
     fails(
         lambda: client.connect_to("zeroconf:body"),
@@ -123,7 +125,7 @@ def check_python_can(ports: dict[str, int]) -> None:
     found = can.detect_available_configs("ecuconnect")
     assert found == [
         {"interface": "ecuconnect", "channel": f"zeroconf:ECUconnect-Logger {name}"}
-        for name in sorted((f"{HOST}:{ports['body']}", "my car"))
+        for name in sorted((f"body {HOST}:{ports['body']}", "my car"))
     ]
     with can.Bus(interface="ecuconnect", channel="zeroconf:my car") as bus:
         assert bus.recv(PATIENCE_S)

@@ -24,6 +24,7 @@ from cancorderd.cli.canlogger.printer import Printer
 from cancorderd.config.configuration import Configuration
 from cancorderd.control.protocol import Exit
 from cancorderd.ipc.messages import Counts
+from cancorderd.protocol.service_names import SERVICE_PREFIX
 from cancorderd.service.log import SummarizingHandler
 from cancorderd.supervisor.port_memory import PortMemory
 from cancorderd.supervisor.service_record import Identity
@@ -69,8 +70,8 @@ class Plan:
     """Printed if no candidate works: a line with the error, then lines of advice."""
     verbose: bool = False
     """Whether frames are printed."""
-    title: str = Identity().title
-    """Start of the announced name."""
+    title: str = SERVICE_PREFIX
+    """Start of the announced name; host and port follow."""
     txt_record: dict[str, str] = field(default_factory=dict)
     """Entries that replace those of the bus's TXT record."""
     uppercase: bool = False
@@ -154,7 +155,9 @@ class _OneBus:
             print_line("ready", "Press Ctrl+C to stop")
             txt_record = self._plan.txt_record | ({"channel": candidate.channel} if candidate.channel else {})
             self._supervision.announce(
-                Identity(self._plan.process, self._plan.title, tuple(txt_record.items()))
+                Identity(
+                    self._plan.process, f"{self._plan.title} {{host}}:{{port}}", tuple(txt_record.items())
+                )
             )
             await self._supervision.wait_for_end()
         elif not self._supervision.ending:

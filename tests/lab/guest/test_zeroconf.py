@@ -65,7 +65,7 @@ def test_announcement_contains_everything_that_a_viewer_needs(tmp_path: Path, vc
     with Daemon(tmp_path, BUS, zeroconf=True) as daemon:
         port = daemon.wait_port("powertrain")
         for record in (announced("IPv4"), announced("IPv6")):
-            assert record.instance == f"ECUconnect-Logger {socket.gethostname()}:{port}"
+            assert record.instance == f"ECUconnect-Logger powertrain {socket.gethostname()}:{port}"
             assert record.port == port
             host = re.escape(socket.gethostname())
             assert re.fullmatch(rf"cancorderd-{host}-[0-9a-f]{{8}}\.local", record.host), record

@@ -48,9 +48,14 @@ def test_zeroconf_without_a_name() -> None:
         ("rack@gw1", False),
         ("bod", False),
         ("body@", False),
+        ("gw1:42420", True),
+        ("ECUconnect-Logger GW1:42420", True),
+        ("gw1:42421", False),
+        ("gw2:42420", False),
+        (":42420", False),
     ],
 )
 def test_a_bus_is_named_with_or_without_its_host(name: str, found: bool) -> None:
     text = {"bus": "body", "system": "gw1"}
-    logger = Logger("ECUconnect-Logger gw1:42420", "cancorderd-gw1-0a.local", ("10.0.0.7",), 42420, text)
+    logger = Logger("ECUconnect-Logger body gw1:42420", "cancorderd-gw1-0a.local", ("10.0.0.7",), 42420, text)
     assert address._is_bus(logger, name) is found

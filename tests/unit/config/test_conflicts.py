@@ -84,6 +84,16 @@ def test_one_name_on_the_network() -> None:
     assert not found(mock("a", service_name=upper), mock("b", service_name=lower, zeroconf=False))
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("{host}", "service_name"), ("{host} {port}", None), ("{bus}", None), ("car", "service_name")],
+)
+def test_one_name_for_several_buses(name: str, key: str | None) -> None:
+    shared = f"ECUconnect-Logger {name}"
+    conflicts = found(mock("a", service_name=shared), mock("b", service_name=shared))
+    assert conflicts == ([("a", "b", key)] if key else [])
+
+
 def test_disabled_buses_take_no_part() -> None:
     assert not found(socketcan("a", port=42420), socketcan("b", port=42420, enabled=False))
     assert not found(socketcan("a", port=42420, enabled=False), socketcan("b", port=42420))

@@ -321,9 +321,9 @@ async def test_a_changed_host_name_is_followed() -> None:
     announcer.announce(mock_settings("a"), 42420)
     announcer.announce(mock_settings("b", service_name="ECUconnect-Logger b"), 42421)
     async with running(announcer):
-        await until(lambda: network.names() == {"ECUconnect-Logger rack:42420", "ECUconnect-Logger b"})
+        await until(lambda: network.names() == {"ECUconnect-Logger a rack:42420", "ECUconnect-Logger b"})
         network.machine = Machine("bench", "0123abcd")
-        await until(lambda: network.names() == {"ECUconnect-Logger bench:42420", "ECUconnect-Logger b"})
+        await until(lambda: network.names() == {"ECUconnect-Logger a bench:42420", "ECUconnect-Logger b"})
         hosts = {info.server for info in network.records.values()}
         await until(lambda: {info.server for info in network.records.values()} != hosts or len(hosts) == 1)
         assert {info.server for info in network.records.values()} == {"cancorderd-bench-0123abcd.local."}
@@ -390,11 +390,11 @@ async def test_no_exception_ends_the_announcer(caplog: pytest.LogCaptureFixture)
 
 @in_event_loop
 async def test_names_that_others_have_get_a_number() -> None:
-    network = Network()
+    network, name = Network(), "ECUconnect-Logger {host}:{port}"
     network.foreign = {f"ecuconnect-logger rack:42420.{TYPE}", f"ecuconnect-logger rack:42420-2.{TYPE}"}
     announcer = network.announcer()
-    announcer.announce(mock_settings("a"), 42420)
-    announcer.announce(mock_settings("b", listen=["192.168.1.5"]), 42420)
+    announcer.announce(mock_settings("a", service_name=name), 42420)
+    announcer.announce(mock_settings("b", service_name=name, listen=["192.168.1.5"]), 42420)
     async with running(announcer):
         await until(lambda: len(network.records) == 2)
         assert network.names() == {"ECUconnect-Logger rack:42420-3", "ECUconnect-Logger rack:42420-4"}
@@ -408,15 +408,15 @@ async def test_of_two_that_claim_a_name_the_lesser_host_keeps_it() -> None:
     async with running(announcer):
         await until(lambda: network.records)
         network.calls.clear()
-        network.receive_claim("ECUconnect-Logger rack:42420", "cancorderd-rack-0123abcd.local.", 42420)
+        network.receive_claim("ECUconnect-Logger a rack:42420", "cancorderd-rack-0123abcd.local.", 42420)
         network.receive_claim("ECUconnect-Logger other:42420", "cancorderd-other-00000000.local.", 42420)
-        network.receive_claim("ECUconnect-Logger rack:42420", "cancorderd-rack-FFFFFFFF.local.", 42420)
+        network.receive_claim("ECUconnect-Logger a rack:42420", "cancorderd-rack-FFFFFFFF.local.", 42420)
         await until(lambda: network.calls)
-        assert network.calls == [("update", f"ECUconnect-Logger rack:42420.{TYPE}")], "ours is repeated"
+        assert network.calls == [("update", f"ECUconnect-Logger a rack:42420.{TYPE}")], "ours is repeated"
         network.calls.clear()
-        network.foreign = {f"ecuconnect-logger rack:42420.{TYPE}"}
-        network.receive_claim("ECUconnect-Logger rack:42420", "cancorderd-rack-00000000.local.", 42420)
-        await until(lambda: network.names() == {"ECUconnect-Logger rack:42420-2"})
+        network.foreign = {f"ecuconnect-logger a rack:42420.{TYPE}"}
+        network.receive_claim("ECUconnect-Logger a rack:42420", "cancorderd-rack-00000000.local.", 42420)
+        await until(lambda: network.names() == {"ECUconnect-Logger a rack:42420-2"})
         assert [call for call, _ in network.calls] == ["forget", "register"], (
             "no farewell for the other's name"
         )
@@ -431,6 +431,6 @@ async def test_a_flood_of_claims_is_answered_a_few_times() -> None:
         await until(lambda: network.records)
         network.calls.clear()
         for _ in range(200):
-            network.receive_claim("ECUconnect-Logger rack:42420", "cancorderd-rack-ffffffff.local.", 42420)
+            network.receive_claim("ECUconnect-Logger a rack:42420", "cancorderd-rack-ffffffff.local.", 42420)
             await asyncio.sleep(0.001)
         assert 0 < len(network.calls) <= 15

@@ -13,6 +13,7 @@ from cancorderd.adapters.python_can_settings import PythonCanSettings
 from cancorderd.config.web_settings import WebSettings
 from cancorderd.protocol.service_names import SERVICE_TYPE
 from cancorderd.supervisor.service_record import (
+    Identity,
     Machine,
     ServiceRecord,
     numbered,
@@ -52,7 +53,7 @@ def test_machine_without_network_announces_loopback() -> None:
 
 def test_record_has_the_ancestors_keys_and_the_bus() -> None:
     record = service_record(MockSettings(name="body", interface="mock"), 42420, RACK, OWN)
-    assert record.instance == "ECUconnect-Logger rack:42420"
+    assert record.instance == "ECUconnect-Logger body rack:42420"
     assert dict(record.text) == {
         "system": "rack",
         "process": "cancorderd",
@@ -91,6 +92,26 @@ def test_cloned_machines_have_different_hosts() -> None:
     assert len(hosts) == 2
 
 
+@pytest.mark.parametrize(
+    ("service_name", "instance"),
+    [
+        ("ECUconnect-Logger {bus} on {host}, port {port}", "ECUconnect-Logger body on rack, port 42420"),
+        ("ECUconnect-Logger {host} {host} {bus}", "ECUconnect-Logger rack rack body"),
+        ("ECUconnect-Logger {x} { host } {", "ECUconnect-Logger {x} { host } {"),
+    ],
+)
+def test_placeholders(service_name: str, instance: str) -> None:
+    settings = MockSettings(name="body", interface="mock", service_name=service_name)
+    assert service_record(settings, 42420, RACK, OWN).instance == instance
+
+
+def test_the_one_bus_commands_keep_their_name() -> None:
+    identity = Identity("canlogger", "ECUconnect-Logger Mock-UDS {host}:{port}")
+    assert (
+        service_record(BODY, 42420, RACK, OWN, identity).instance == "ECUconnect-Logger Mock-UDS rack:42420"
+    )
+
+
 def labels(name: str) -> list[str]:
     return name.removesuffix(".").split(".")
 
@@ -111,13 +132,13 @@ def check_sizes(record: ServiceRecord) -> None:
     assert out.packets()
 
 
-@pytest.mark.parametrize("size", [38, 39, 40, 43, 44, 64, 253])
+@pytest.mark.parametrize("size", [33, 34, 35, 39, 43, 44, 64, 253])
 @pytest.mark.parametrize("listen", [("0.0.0.0", "::"), ("127.0.0.1",)])
 def test_a_long_host_name_is_cut(size: int, listen: tuple[str, ...]) -> None:
     settings = MockSettings(name="body", interface="mock", listen=listen)
     record = service_record(settings, 42420, Machine("h" * size, "0123abcd"), OWN)
     check_sizes(record)
-    assert record.instance == f"ECUconnect-Logger {'h' * min(size, 39)}:42420"
+    assert record.instance == f"ECUconnect-Logger body {'h' * min(size, 34)}:42420"
     assert "-0123abcd" in record.host
     assert record.host.endswith("-0123abcd.local." if len(listen) > 1 else "-0123abcd-42420.local.")
 
@@ -132,7 +153,7 @@ def test_a_long_channel_is_cut() -> None:
 def test_characters_are_cut_whole() -> None:
     record = service_record(BODY, 42420, Machine("ü" * 40, "0123abcd"), OWN)
     check_sizes(record)
-    assert record.instance == f"ECUconnect-Logger {'ü' * 19}:42420"
+    assert record.instance == f"ECUconnect-Logger body {'ü' * 17}:42420"
 
 
 @pytest.mark.parametrize("name", ["\udcff", "a\x1b[2Jb", "\n", "", ".", "my host", "..."])
