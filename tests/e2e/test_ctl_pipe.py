@@ -278,6 +278,39 @@ def test_dump_ends_with_the_stream(tmp_path: Path) -> None:
         assert "the server ended the stream" in err
 
 
+def test_dump_with_reconnect_outlives_the_daemon(tmp_path: Path) -> None:
+    slow = f'[bus.x]\ninterface = "mock"\nrate = 10\nport = {free_port()}\n'  # a pipe that nobody reads never fills
+    with Daemon(tmp_path, slow) as own, Running(own, "dump", "x", "--reconnect") as dump:
+        assert dump.line().startswith("  x  100   [8] ")
+        own.stop()
+        assert dump.process.stderr
+        errors = iter(dump.process.stderr.readline, "")
+        assert any("x is gone: " in line for line in errors)
+        own.start()
+        assert any(line.endswith(": x is back.\n") for line in errors)
+        assert dump.interrupt()[0] == 0
+
+
+def test_dump_sums_up(daemon: Daemon) -> None:
+    header, row = daemon.ctl("dump", "flood", "--summary", "-n", "50").stdout.splitlines()
+    assert header.split() == ["BUS", "ID", "COUNT", "RATE", "FIRST", "LAST"]
+    assert row.split()[:3] == ["flood", "100", "50"]
+    rows = [
+        json.loads(line)
+        for line in daemon.ctl("dump", "drive", "--summary", "--json", "-n", "50").stdout.splitlines()
+    ]
+    assert sum(row["count"] for row in rows) == 50
+    late = daemon.ctl("dump", "drive,123~1FFFFFFF,123:7FF,j", "--summary", "-n", "9", "--timeout", "0.2")
+    assert late.returncode == 1
+    assert "0 of 9 frames came in time." in late.stderr
+    assert daemon.ctl("dump", "flood", "--summary", "-L").returncode == 2
+
+
+def test_dump_has_colours_if_it_is_told_to(daemon: Daemon) -> None:
+    assert "\x1b" not in daemon.ctl("dump", "flood", "-n", "1").stdout
+    assert daemon.ctl("dump", "flood", "-n", "1", "--color", "always").stdout.startswith("\x1b[")
+
+
 def test_dump_reports_missing_frames_if_its_output_is_slow(tmp_path: Path) -> None:
     flood = '[bus.x]\ninterface = "mock"\nrate = 20_000\nclient_backlog = 65536\n'
     with Daemon(tmp_path, flood) as own, Running(own, "dump", "x") as dump:

@@ -35,9 +35,14 @@ class ScriptedLogger:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
+    def stop_listening(self) -> None:
+        """Refuse further clients."""
+        with contextlib.suppress(OSError):  # the second time
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop_listening()
         for client in self.clients:
             client.close()

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
 import sys
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from cancorderd.cli.ctl import hub_stream, subcommand
-from cancorderd.cli.ctl.terminal import print_error
+from cancorderd.cli.ctl.terminal import in_colours, on_terminal, print_error, print_lines
 from cancorderd.control.client import ControlError
 from cancorderd.control.protocol import Exit
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cancorderd.cli.ctl.dump_sources import DumpSource
+    from cancorderd.cli.ctl.dump_source import DumpSource
     from cancorderd.cli.ctl.subcommand import Commands
     from cancorderd.protocol.frame import Frame
     from cancorderd.signals.signal_decoder import SignalDecoder
+
+Frames: TypeAlias = "list[tuple[str, Frame]]"
+"""Frames with the labels of their sources."""
 
 _NO_DATABASE = "--j1939 says how to look frames up in a database. Add --decode FILE."
 
@@ -39,6 +43,7 @@ def add_parser(commands: Commands) -> None:
         ('dump "zeroconf:body"', "by a name that discover shows"),
         ("dump nats:truck-17/body --from 2026-11-25T10:00:00Z", "from a hub, from this moment on"),
         ("dump body -n 1 --timeout 5", "for scripts: fails if no frame comes in time"),
+        ("dump body --summary --timeout 10", "the ids of ten seconds, and their rates"),
         ("dump body --errors", "with remote frames and error frames"),
         ("dump body --decode car.dbc", "with names and values of signals"),
         ("dump truck --decode truck.dbc --j1939", "of parameter groups from any source address"),
@@ -54,6 +59,11 @@ def add_parser(commands: Commands) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("-L", "--log", action="store_true", help="print candump's format of log files")
     form.add_argument("--json", action="store_true", help="print JSON, one object per line")
+    parser.add_argument(
+        "--summary",
+        action="store_true",
+        help="print no frames but, at the end, a table of the ids: number of frames, rate, times of the first and the last",
+    )
     parser.add_argument(
         "-t",
         "--timestamp",
@@ -73,6 +83,19 @@ def add_parser(commands: Commands) -> None:
         "-n", "--count", metavar="COUNT", type=subcommand.count, help="end after this number of frames"
     )
     parser.add_argument("-a", "--ascii", action="store_true", help="add the bytes as text")
+    parser.add_argument(
+        "--color",
+        "--colour",
+        metavar="WHEN",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="a colour for each id: always, never or auto (default: on a terminal, unless NO_COLOR is set)",
+    )
+    parser.add_argument(
+        "--reconnect",
+        action=argparse.BooleanOptionalAction,
+        help="if a bus is gone, wait until it is back (default: on a terminal)",
+    )
     parser.add_argument(
         "-T", "--silence", metavar="MSECS", type=subcommand.count, help="end after this time without a frame"
     )
@@ -100,47 +123,22 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from cancorderd.cli.ctl.dump_sources import (
-        arrivals,
-        frames_dropped,
-        label_as_interfaces,
-        open_sources,
-        reader_losses,
-    )
-    from cancorderd.cli.ctl.frame_lines import line_format
+    from cancorderd.cli.ctl.dump_sources import frames_dropped, open_sources, reader_losses
 
-    if options.decode and options.log:
-        options.usage_error("a log has no room for signals. Omit either -L or --decode.")
-    remote = all(":" in source.partition(",")[0] for source in options.sources)
-    if options.j1939 and not options.decode and remote:
-        options.usage_error(_NO_DATABASE)
+    _refuse_contradictions(options)
     decoder = _decoder(options.decode, j1939=options.j1939)
+    lasting = sys.stdout.isatty() if options.reconnect is None else options.reconnect
     with ExitStack() as stack:
-        sources = open_sources(options.sources, options.socket, errors=options.errors, hub=options)
+        sources = open_sources(
+            options.sources, options.socket, errors=options.errors, lasting=lasting, hub=options
+        )
         for source in sources:
             stack.callback(source.close)
         if options.j1939 and not options.decode and not any(source.database for source in sources):
             print_error(_NO_DATABASE)
             return Exit.USAGE
         before = reader_losses(sources, options.socket) if options.errors else {}
-        if options.log:
-            label_as_interfaces(sources)
-        decoders = {} if options.log else _decoders(sources, decoder, j1939=options.j1939)
-        line = line_format(
-            max(len(source.label) for source in sources),
-            decoders,
-            as_json=options.json,
-            log=options.log,
-            stamps=options.timestamp,
-            with_text=options.ascii,
-        )
-        until_s = time.monotonic() + (options.timeout or math.inf)
-        silence_s = options.silence / 1000 if options.silence else math.inf
-        try:
-            printed = _print_frames(arrivals(sources, until_s, silence_s=silence_s), line, options.count)
-            ended = _is_failure(sources, printed, options.count)
-        except KeyboardInterrupt:
-            ended = False
+        failed = _dump(sources, options, decoder)
         dropped = (
             _increase(before, reader_losses(sources, options.socket))
             if options.errors
@@ -148,7 +146,86 @@ def run(options: argparse.Namespace) -> int:
         )
         if dropped:
             print_error(f"{dropped} frames are missing: they came faster than they could be written.")
-    return Exit.FAILED if ended else Exit.DONE
+    return Exit.FAILED if failed else Exit.DONE
+
+
+def _refuse_contradictions(options: argparse.Namespace) -> None:
+    """Exit with the usage if the options contradict each other."""
+    if options.decode and options.log:
+        options.usage_error("a log has no room for signals. Omit either -L or --decode.")
+    if options.summary and options.log:
+        options.usage_error("a summary is no log. Omit either -L or --summary.")
+    remote = all(":" in source.partition(",")[0] for source in options.sources)
+    if options.j1939 and not options.decode and remote:
+        options.usage_error(_NO_DATABASE)
+
+
+def _dump(sources: list[DumpSource], options: argparse.Namespace, decoder: SignalDecoder | None) -> bool:
+    """Print the frames or their summary. Returns whether it ended before what was asked for."""
+    from cancorderd.cli.ctl.dump_arrivals import arrivals
+
+    until_s = time.monotonic() + (options.timeout or math.inf)
+    silence_s = options.silence / 1000 if options.silence else math.inf
+    found = arrivals(sources, until_s, silence_s=silence_s)
+    if options.summary:
+        return _summarize(found, sources, options)
+    write = _writer(sources, options, decoder)
+    try:
+        return _is_failure(sources, _pass_on(found, write, options.count), options.count)
+    except KeyboardInterrupt:
+        return False
+
+
+def _writer(
+    sources: list[DumpSource], options: argparse.Namespace, decoder: SignalDecoder | None
+) -> Callable[[Frames], None]:
+    """Return the function that prints frames."""
+    from cancorderd.cli.ctl.dump_sources import label_as_interfaces
+    from cancorderd.cli.ctl.frame_lines import line_format
+
+    if options.log:
+        label_as_interfaces(sources)
+    line = line_format(
+        max(len(source.label) for source in sources),
+        {} if options.log else _decoders(sources, decoder, j1939=options.j1939),
+        as_json=options.json,
+        log=options.log,
+        stamps=options.timestamp,
+        with_text=options.ascii,
+        colours=in_colours(options.color),
+    )
+
+    def write(frames: Frames) -> None:
+        sys.stdout.write("".join(f"{line(label, frame)}\n" for label, frame in frames))
+        sys.stdout.flush()
+
+    return write
+
+
+def _summarize(found: Iterator[Frames], sources: Sequence[DumpSource], options: argparse.Namespace) -> bool:
+    """Count the frames, and print the table of the ids. Returns whether it ended before what was asked for."""
+    from cancorderd.cli.ctl.dump_summary import DumpSummary
+    from cancorderd.cli.ctl.text_table import styled_lines, text_lines
+
+    summary = DumpSummary()
+
+    def count(frames: Frames) -> None:
+        for label, frame in frames:
+            summary.add(label, frame)
+
+    failed = False
+    try:
+        failed = _is_failure(sources, _pass_on(found, count, options.count), options.count)
+    except KeyboardInterrupt:
+        if sys.stdout.isatty():
+            print(file=sys.stderr)  # behind ^C
+    if options.json:
+        print("".join(f"{json.dumps(row)}\n" for row in summary.as_json()), end="")
+    elif on_terminal():
+        print_lines(styled_lines(summary.table()))
+    else:
+        print("\n".join(text_lines(summary.table())))
+    return failed
 
 
 def _decoder(paths: list[str], *, j1939: bool) -> SignalDecoder | None:
@@ -198,20 +275,17 @@ def _increase(before: Mapping[str, int], now: Mapping[str, int]) -> int:
     return sum(max(0, count - before.get(name, 0)) for name, count in now.items())
 
 
-def _print_frames(
-    arrivals: Iterator[list[tuple[str, Frame]]], line: Callable[[str, Frame], str], count: int | None
-) -> int:
-    """Print a line for each frame, up to `count`. Returns how many there were when the arrivals ended."""
-    printed = 0
+def _pass_on(arrivals: Iterator[Frames], use: Callable[[Frames], None], count: int | None) -> int:
+    """Pass the frames on, up to `count`. Returns how many there were when the arrivals ended."""
+    passed = 0
     for frames in arrivals:
-        shown = frames if count is None else frames[: count - printed]
-        if shown:
-            sys.stdout.write("".join(f"{line(label, frame)}\n" for label, frame in shown))
-            sys.stdout.flush()
-        printed += len(shown)
-        if printed == count:
+        used = frames if count is None else frames[: count - passed]
+        if used:
+            use(used)
+        passed += len(used)
+        if passed == count:
             break
-    return printed
+    return passed
 
 
 def _is_failure(sources: Sequence[DumpSource], printed: int, count: int | None) -> bool:

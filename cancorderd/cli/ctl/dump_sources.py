@@ -2,133 +2,36 @@
 
 from __future__ import annotations
 
-import math
 import os
-import selectors
 import socket
-import time
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from cancorderd.cli.ctl import candump_filters, hub_stream
 from cancorderd.cli.ctl.bus_names import select_buses
+from cancorderd.cli.ctl.dump_source import DumpSource
 from cancorderd.cli.ctl.terminal import print_error
-from cancorderd.client import BordersLost, connect_to
-from cancorderd.client.address import ZEROCONF
+from cancorderd.client import connect_to
 from cancorderd.client.connection import Connection, connect_any
 from cancorderd.control.client import ControlClient, ControlError
 from cancorderd.control.protocol import Exit
 from cancorderd.protocol.addresses import address_text
 from cancorderd.protocol.interface_names import interface_names
 from cancorderd.protocol.internal_packets import InternalDecoder
-from cancorderd.protocol.packets import WireError
-from cancorderd.protocol.service_names import SERVICE_PREFIX
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from cancorderd.cli.ctl.candump_filters import FrameFilter
+    from cancorderd.cli.ctl.dump_source import FrameStream
     from cancorderd.control.protocol import BusStatus
-    from cancorderd.protocol.frame import Frame
 
 _LOCAL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses that stand for all of this machine, and the address for connecting from here."""
 _TIMEOUT_S = 3.0
 _CONNECT_S = 5.0
-_RECONNECT_S = 1.0
 _STATES_WITHOUT_SERVER = ("failed", "stopped", "disabled")
-
-
-class FrameStream(Protocol):
-    """An open stream of frames: a `client.Connection`, or a bus at a hub."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def packets_repaired(self) -> int: ...
-    @property
-    def packets_skipped(self) -> int: ...
-    @property
-    def first_fault(self) -> str: ...
-    def fileno(self) -> int: ...
-    def receive_available(self) -> list[Frame]: ...
-    def close(self) -> None: ...
-
-
-class DumpSource:
-    """A bus or logger, the connection to it, and the filter for its frames."""
-
-    def __init__(
-        self, name: str, filters: FrameFilter, connect: Callable[[], FrameStream], database: str | None = None
-    ) -> None:
-        """Connect; `connect` is called again if the stream is damaged."""
-        self.database = database
-        """Path of the database that the configuration gives the bus, if any."""
-        self.name = name
-        """The source as it was named on the command line."""
-        self.label = _label(name)
-        """Name of the source in each line: the bus or the address. Without spaces, which separate a log's columns."""
-        self.connection = connect()
-        self.ended = False
-        """Whether the stream is over, for whatever reason."""
-        self.finished = False
-        """Whether all frames that were asked for have come."""
-        self.damaged = False
-        """Whether `reconnect` is to be called after `wait_s`: the borders of the packets are lost."""
-        self._filters = filters
-        self._connect = connect
-        self._connected_at_s = time.monotonic()
-        self._repaired = self._skipped = 0
-        """Odd packets of earlier connections."""
-        self._fault_printed = False
-
-    def read(self) -> list[Frame] | None:
-        """Return the frames that have arrived and pass the filter; None, after a message, if the stream is over."""
-        try:
-            frames = self.connection.receive_available()
-        except BordersLost as error:
-            print_error(f"{error} (This command does so by itself.)")
-            self.damaged = True
-            return None
-        except hub_stream.WantedEnd:
-            self.finished = True
-            return None
-        except (OSError, WireError) as error:
-            print_error(str(error))
-            return None
-        if not self._fault_printed and (fault := self.connection.first_fault):
-            self._fault_printed = True
-            print_error(fault)
-        return [frame for frame in frames if self._filters.passes(frame)]
-
-    def wait_s(self, now_s: float) -> float:
-        """Return the time until `reconnect`: at most once a second."""
-        return max(0.0, self._connected_at_s + _RECONNECT_S - now_s)
-
-    def reconnect(self) -> bool:
-        """Connect again; return False, after a message, if that fails."""
-        damaged = self.connection
-        damaged.close()
-        self.damaged = False
-        try:
-            self.connection = self._connect()
-        except (OSError, ValueError, ControlError) as error:
-            print_error(str(error))
-            return False
-        self._repaired += damaged.packets_repaired
-        self._skipped += damaged.packets_skipped
-        self._connected_at_s = time.monotonic()
-        return True
-
-    def close(self) -> None:
-        """Disconnect, and print the number of odd packets."""
-        self.connection.close()
-        repaired = self._repaired + self.connection.packets_repaired
-        skipped = self._skipped + self.connection.packets_skipped
-        if repaired or skipped:
-            print_error(f"{self.connection.name}: packets repaired: {repaired}, skipped: {skipped}.")
 
 
 def open_sources(
@@ -136,12 +39,14 @@ def open_sources(
     control_socket: str | None,
     *,
     errors: bool = False,
+    lasting: bool = False,
     hub: argparse.Namespace | None = None,
 ) -> list[DumpSource]:
     """Connect to each of `arguments`: BUS, HOST:PORT, zeroconf:NAME or nats:GATEWAY/BUS, followed by candump's filters.
 
     `hub` are the options of `hub_stream.add_arguments`.
-    With `errors`, each has to be a bus; remote and error frames are among its frames. Raises ControlError for the first
+    With `errors`, each has to be a bus; remote and error frames are among its frames. With `lasting`, a stream that ends is
+    waited for. Raises ControlError for the first
     that fails.
     """
     try:
@@ -156,17 +61,16 @@ def open_sources(
         with ExitStack() as stack:
             sources = []
             for name, filters in parts:
-                connect: Callable[[], FrameStream]
-                if name.startswith(hub_stream.PREFIX):
-                    connect = partial(hub_stream.open_hub_stream, name, hub)
-                elif name not in buses:
-                    connect = partial(connect_to, name)
-                elif errors:
-                    connect = partial(_read_all_frames, buses[name], control_socket)
+                if bus := buses.get(name):
+                    own = _OwnBus(bus, control_socket, errors=errors)
+                    source = DumpSource(
+                        name, filters, own.connect,
+                        database=bus.get("database"), lasting=lasting, why_waiting=own.why_waiting,
+                    )  # fmt: skip
+                elif name.startswith(hub_stream.PREFIX):
+                    source = DumpSource(name, filters, partial(hub_stream.open_hub_stream, name, hub))
                 else:
-                    connect = partial(_connect_to_bus, buses[name])
-                database = buses[name].get("database") if name in buses else None
-                source = DumpSource(name, filters, connect, database)
+                    source = DumpSource(name, filters, partial(connect_to, name), lasting=lasting)
                 stack.callback(source.close)
                 sources.append(source)
             stack.pop_all()
@@ -180,43 +84,6 @@ def label_as_interfaces(sources: Sequence[DumpSource]) -> None:
     names = interface_names({source.name: source.label for source in sources})
     for source in sources:
         source.label = names[source.name]
-
-
-def arrivals(
-    sources: Sequence[DumpSource], until_s: float = math.inf, *, silence_s: float = math.inf
-) -> Iterator[list[tuple[str, Frame]]]:
-    """Yield frames as they arrive, with the labels of their sources, until every source has ended.
-
-    `until_s` is the monotonic time at which to end in any case; `silence_s` a time without any frame that passes, which
-    ends them as well.
-    """
-    end_s = until_s
-    until_s = min(end_s, time.monotonic() + silence_s)
-    with selectors.DefaultSelector() as selector:
-        for source in sources:
-            selector.register(source.connection, selectors.EVENT_READ, source)
-        while selector.get_map() or any(source.damaged for source in sources):
-            now_s = time.monotonic()
-            if now_s >= until_s:
-                return
-            waits_s = [source.wait_s(now_s) for source in sources if source.damaged]
-            wait_s = min([until_s - now_s, *waits_s])
-            for key, _ in selector.select(None if wait_s == math.inf else wait_s):
-                ready: DumpSource = key.data
-                frames = ready.read()
-                if frames is None:
-                    ready.ended = not ready.damaged
-                    selector.unregister(key.fileobj)
-                else:
-                    if frames:
-                        until_s = min(end_s, time.monotonic() + silence_s)
-                    yield [(ready.label, frame) for frame in frames]
-            for source in sources:
-                if source.damaged and not source.wait_s(time.monotonic()):
-                    if source.reconnect():
-                        selector.register(source.connection, selectors.EVENT_READ, source)
-                    else:
-                        source.ended = True
 
 
 def frames_dropped(sources: Iterable[DumpSource], control_socket: str | None) -> int:
@@ -254,16 +121,39 @@ def _buses(names: list[str], control_socket: str | None) -> dict[str, BusStatus]
     return {bus["name"]: bus for bus in select_buses(status["buses"], names)}
 
 
-def _read_all_frames(bus: BusStatus, control_socket: str | None) -> Connection:
-    """Read a bus's frames on the control socket."""
-    sock = ControlClient(control_socket).frames(bus["name"])
-    _print_unless_running(bus)
-    return Connection(sock, bus["name"], decoder=InternalDecoder())
+class _OwnBus:
+    """A bus of this machine's daemon, whose status is asked for before each connection but the first."""
+
+    def __init__(self, status: BusStatus, control_socket: str | None, *, errors: bool) -> None:
+        self._name = status["name"]
+        self._status: BusStatus | None = status
+        self._control_socket = control_socket
+        self._errors = errors
+
+    def connect(self) -> Connection:
+        """Raises OSError or ControlError."""
+        bus = self._status or _buses([self._name], self._control_socket)[self._name]
+        self._status = None
+        if not self._errors:
+            return _connect_to_bus(bus)
+        sock = ControlClient(self._control_socket).frames(self._name)
+        if why := _why_waiting(bus):
+            print_error(why)
+        return Connection(sock, self._name, decoder=InternalDecoder())
+
+    def why_waiting(self) -> str:
+        """Return a sentence if the bus does not run; nothing if it does, or if the daemon does not answer."""
+        try:
+            status = ControlClient(self._control_socket, _TIMEOUT_S).status()
+        except ControlError:
+            return ""
+        return next((_why_waiting(bus) for bus in status["buses"] if bus["name"] == self._name), "")
 
 
-def _print_unless_running(bus: BusStatus) -> None:
-    if bus["state"] != "running":
-        print_error(f"{bus['name']} is {bus['state']}: {bus['reason'] or 'no frames yet.'}")
+def _why_waiting(bus: BusStatus) -> str:
+    if bus["state"] == "running":
+        return ""
+    return f"{bus['name']} is {bus['state']}: {bus['reason'] or 'no frames yet.'}"
 
 
 def _connect_to_bus(bus: BusStatus) -> Connection:
@@ -278,14 +168,10 @@ def _connect_to_bus(bus: BusStatus) -> Connection:
         raise ControlError(
             f"{bus['name']} is {bus['state']}{reason}: cancorderctl start {bus['name']}", Exit.FAILED
         )
-    _print_unless_running(bus)
+    if why := _why_waiting(bus):
+        print_error(why)
     hosts = local_addresses(bus["listen"], bus.get("listen_missing", ()))
     return connect_any(hosts, bus["port"], address_text(hosts[0], bus["port"]), timeout_s=_CONNECT_S)
-
-
-def _label(name: str) -> str:
-    short = name.removeprefix(ZEROCONF).removeprefix(hub_stream.PREFIX).removeprefix(f"{SERVICE_PREFIX} ")
-    return "_".join(short.split())
 
 
 def _own_address(connection: FrameStream) -> str:

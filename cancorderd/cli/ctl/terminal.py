@@ -29,8 +29,13 @@ def on_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
 
-def in_colours() -> bool:
-    """Return whether colours are wanted: on a terminal, unless NO_COLOR (https://no-color.org) is set."""
+def in_colours(when: str = "auto") -> bool:
+    """Return whether colours are wanted: on a terminal, unless NO_COLOR (https://no-color.org) is set.
+
+    `when` is "always" or "never" if the user has said so.
+    """
+    if when != "auto":
+        return when == "always"
     return on_terminal() and not os.environ.get("NO_COLOR")
 
 

@@ -32,6 +32,10 @@ _NUMERIC_COLUMNS = {
     "LAST FRAME",
     "LAG",
     "BITRATE",
+    "COUNT",
+    "RATE",
+    "FIRST",
+    "LAST",
 }
 """Columns that are aligned to the right."""
 

@@ -15,7 +15,7 @@ from cancorderd.control.protocol import Exit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cancorderd.cli.ctl.dump_sources import DumpSource
+    from cancorderd.cli.ctl.dump_source import DumpSource
     from cancorderd.cli.ctl.subcommand import Commands
     from cancorderd.client.quantiles import Quantiles
     from cancorderd.client.stream_judge import Judge, Judgement, Stream, Tally
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _observe(judge: Judge, source: DumpSource, count: int | None, seconds: float | None) -> bool:
     """Let the judge see the frames. Return False if the stream ends before `count` frames or `seconds`."""
-    from cancorderd.cli.ctl.dump_sources import arrivals
+    from cancorderd.cli.ctl.dump_arrivals import arrivals
 
     until_s = math.inf if seconds is None else time.monotonic() + seconds
     for frames in arrivals([source], until_s):
