@@ -19,6 +19,12 @@ class BusAccount:
         self.name = name
         self.batched = 0
         """Frames in batches of this spool id."""
+        self.batched_s = 0.0
+        """Time of its last batch on the monotonic clock."""
+        self.last_us = 0
+        """Time stamp of its last frame, in microseconds since the epoch; 0 before the first."""
+        self.told = Losses()
+        """Losses in the headers of its last batch."""
         self.waiting = 0
         """Frames that are kept and not acknowledged, also of earlier starts."""
         self.forwarded = 0
@@ -54,6 +60,15 @@ class BusAccount:
             self.feed,
             self.spool,
         )
+
+    def take_batch(self, entry: Entry) -> None:
+        """Count a batch that was made now."""
+        head = entry.head
+        self.batched += head.frames
+        self.batched_s, self.last_us, self.told = entry.made_s, head.last_us, head.lost
+        if not self.waiting:
+            self.oldest_waiting = entry.created
+        self.waiting += head.frames
 
     def lag_s(self, now: float) -> float:
         if not self.waiting:

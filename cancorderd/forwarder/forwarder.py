@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from cancorderd.forwarder.accounts import BusAccount, SentAccount
+from cancorderd.forwarder.batch_maker import BatchMaker
 from cancorderd.forwarder.disk_spool import DiskSpool, SpoolUnavailable
-from cancorderd.forwarder.entry import Entry
+from cancorderd.forwarder.earlier import EarlierStarts
 from cancorderd.forwarder.feed_streams import FeedStreams
 from cancorderd.forwarder.outbox import Outbox
 from cancorderd.forwarder.publisher import Publisher
-from cancorderd.hub.headers import BatchHead, BatchId
 from cancorderd.ipc.messages import ForwarderReport, NewFeed, Notice, SafePosition
 
 if TYPE_CHECKING:
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cancorderd.config.forward_settings import ForwardSettings
+    from cancorderd.forwarder.entry import Entry
     from cancorderd.forwarder.feed_cut import Cut
     from cancorderd.forwarder.outbox import Segment
+    from cancorderd.hub.headers import BatchHead
     from cancorderd.ipc.messages import GatewayLosses, Message
 
 T = TypeVar("T")
@@ -34,9 +35,6 @@ _REPORT_EVERY_S = 1.0
 _SPILL_EVERY_S = 0.5
 _SPILL_BATCHES = 512
 """Batches that are written with one call, so that the disk has few to do and memory is not used twice."""
-_COMPRESS_ABOVE = 256
-_LEVEL = 1
-"""Higher levels of zlib cost more and save little of packets."""
 _LOSING_S = 10.0
 """A loss is shown for so long."""
 _END_STREAMS_S = 2.0
@@ -59,6 +57,8 @@ class Forwarder:
         self._folder = folder
         self._send = send
         self._spool = secrets.token_hex(8)
+        self._maker = BatchMaker(self._spool, compress=settings.compress == "auto")
+        self._earlier = EarlierStarts(self._spool)
         self._thread = ThreadPoolExecutor(1, "disk")
         self._disk = DiskSpool(folder, settings.spool_mb * _MB)
         self._outbox = Outbox(settings.keep_acked_mb * _MB, settings.spool_mb * _MB, self._on_dropped)
@@ -67,13 +67,10 @@ class Forwarder:
         self._accounts: dict[str, BusAccount] = {}
         self._streams: dict[str, FeedStreams] = {}
         self._ended: list[int] = []
-        self._safe: dict[str, SafePosition] = {}
-        """Positions of an earlier forwarder whose end is not accounted for yet."""
-        self._stored: dict[tuple[str, str], int] = {}
-        """Frames of earlier spool ids, by id and bus, that are known to be at the hub or on the disk."""
-        self._looked_up = False
-        self._order = 0
-        self._number = 0
+        self._opened = False
+        """Whether the spool is open; only then batches can be made, in the order of those on the disk."""
+        self._early: list[tuple[NewFeed, socket.socket]] = []
+        """Streams that arrived before."""
         self._disk_reason = ""
         self._last_loss_s = -_LOSING_S
         self._loss_reason = ""
@@ -89,12 +86,15 @@ class Forwarder:
         self._end.set()
 
     def add_feed(self, feed: NewFeed, sock: socket.socket) -> None:
-        """Read a further stream of a bus."""
+        """Read a further stream of a bus, as soon as the spool is open."""
+        if not self._opened:
+            self._early.append((feed, sock))
+            return
         account = self._account(feed.bus)
         self._sent.begin_spool(self._spool, feed.bus)
         if feed.bus not in self._streams:
             if feed.safe:
-                self._safe[feed.bus] = feed.safe
+                self._earlier.take_safe(feed.bus, feed.safe)
             self._streams[feed.bus] = FeedStreams(
                 self._settings.flush_ms / 1000, lambda cut: self._on_cut(account, cut), self._ended.append
             )
@@ -104,18 +104,13 @@ class Forwarder:
         self._account(losses.bus).take_losses(losses.kernel, losses.adapter, losses.unknown)
 
     async def run(self) -> None:
-        await self._open_spool()
-        assert self._publisher  # noqa: S101 - made there
-        tasks = [
-            asyncio.create_task(task, name=name)
-            for name, task in (
-                ("publish", self._publisher.run()),
-                ("spill", self._spill()),
-                ("report", self._report()),
-            )
-        ]
+        # The disk may be slow: reports show that this process lives.
+        tasks = [asyncio.create_task(self._report(), name="report")]
         end = asyncio.create_task(self._end.wait())
         try:
+            publisher = await self._open_spool()
+            tasks.append(asyncio.create_task(publisher.run(), name="publish"))
+            tasks.append(asyncio.create_task(self._spill(), name="spill"))
             done, _ = await asyncio.wait({*tasks, end}, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {end}:
                 task.result()
@@ -128,19 +123,25 @@ class Forwarder:
         self._report_now()
         self._thread.shutdown()
 
-    async def _open_spool(self) -> None:
-        """Find what earlier starts have left on the disk, and begin a spool id."""
-        segments, frames, self._order = await self._in_thread(self._disk.open)
+    async def _open_spool(self) -> Publisher:
+        """Find what earlier starts have left on the disk, and begin a spool id and its streams."""
+        segments, frames, self._maker.order = await self._in_thread(self._disk.open)
         spools = await self._in_thread(self._disk.spool_ids, self._spool)
         self._outbox.segments[:0] = segments
         for bus, count in frames.items():
             self._account(bus).waiting += count
-        for key, stored in self._disk.stored.items():
-            self._stored[key] = max(self._stored.get(key, 0), stored)
-        self._publisher = Publisher(self._settings.access, self._gateway, spools, self._outbox, self)
+        for (spool, bus), stored in self._disk.stored.items():
+            self._earlier.take_stored(spool, bus, stored)
+        publisher = self._publisher = Publisher(
+            self._settings.access, self._gateway, spools, self._outbox, self
+        )
         if segments:
             text = f"{sum(frames.values())} frames of earlier starts are on the disk and go first"
             self.notice("info", text)
+        self._opened = True
+        while self._early:
+            self.add_feed(*self._early.pop(0))
+        return publisher
 
     async def _finish(self) -> None:
         """Read what the workers have sent, and give the hub a moment.
@@ -176,33 +177,22 @@ class Forwarder:
         """Make a batch of the packets of a bus."""
         cutter = self._streams[account.name].cutter
         account.feed = cutter.lost
-        body, compressed = self._compressed(cut.body)
-        self._order += 1
-        self._number += 1
-        head = BatchHead(
-            BatchId(self._spool, self._number), cut.frames, account.batched, cut.first_us, cut.last_us,
-            account.lost, 0, compressed,
-        )  # fmt: skip
-        now = time.time()
-        entry = Entry(self._order, account.name, head, body, now, position=cutter.position or 0)
-        entry.made_s = time.monotonic()
-        account.batched += cut.frames
-        if not account.waiting:
-            account.oldest_waiting = now
-        account.waiting += cut.frames
+        self._add(self._maker.batch(account, cut, cutter.position or 0, time.time(), time.monotonic()))
+        self._account_for_earlier(account.name)
+
+    def _add(self, entry: Entry) -> None:
         self._bytes_since_report += entry.size
         self._outbox.add(entry)
-        if account.name in self._safe:
-            self._account_for_earlier(account.name)
         if self._publisher:
             self._publisher.wake()
 
-    def _compressed(self, body: bytes) -> tuple[bytes, bool]:
-        if self._settings.compress == "auto" and len(body) > _COMPRESS_ABOVE:
-            compressed = zlib.compress(body, _LEVEL)
-            if len(compressed) < len(body):
-                return compressed, True
-        return body, False
+    def _report_losses(self) -> None:
+        """Make a batch without frames for each bus that is silent after it lost frames."""
+        for bus, streams in self._streams.items():
+            position = streams.cutter.position or 0
+            entry = self._maker.empty_batch(self._account(bus), position, time.time(), time.monotonic())
+            if entry is not None:
+                self._add(entry)
 
     # What the publisher asks
 
@@ -232,14 +222,11 @@ class Forwarder:
         self._sent.resume()
 
     def look_ups(self) -> list[str]:
-        return [] if self._looked_up else list(self._accounts)
+        return [] if self._earlier.looked_up else list(self._accounts)
 
     def on_last_message(self, bus: str, head: BatchHead | None) -> None:
-        self._looked_up = True
-        if head is not None and head.batch.spool != self._spool:
+        if self._earlier.take_last_message(bus, head) and head is not None:
             self._sent.known(bus, head)
-            key = (head.batch.spool, bus)
-            self._stored[key] = max(self._stored.get(key, 0), head.before + head.frames)
         self._account_for_earlier(bus)
 
     def on_state(self) -> None:
@@ -251,6 +238,8 @@ class Forwarder:
     # Losses
 
     def _on_dropped(self, bus: str, frames: int) -> None:
+        if not frames:  # a batch that only reported losses
+            return
         account = self._account(bus)
         account.waiting = max(0, account.waiting - frames)
         account.spool += frames
@@ -274,13 +263,8 @@ class Forwarder:
 
     def _account_for_earlier(self, bus: str) -> None:
         """Count the frames that an earlier forwarder took along, once it is known what it stored."""
-        safe, streams = self._safe.get(bus), self._streams.get(bus)
-        if not self._looked_up or safe is None or streams is None or streams.cutter.begin is None:
-            return
-        del self._safe[bus]
-        stored = max(self._stored.get((safe.spool, bus), 0), safe.stored)
-        lost = streams.cutter.begin - safe.position - (stored - safe.stored)
-        if lost > 0:
+        streams = self._streams.get(bus)
+        if streams and (lost := self._earlier.lost(bus, streams.cutter.begin)):
             self._account(bus).own_unknown += lost
             self.notice("warning", f"{bus}: {lost} frames lost with a forwarder that crashed")
 
@@ -323,6 +307,7 @@ class Forwarder:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(_REPORT_EVERY_S)
+            self._report_losses()
             self._report_now()
 
     def _report_now(self) -> None:

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import nats.errors
 
-from cancorderd.forwarder.resume import Foreign, ForeignWatch, GoOn, Own, StreamState, Verdict, resume
+from cancorderd.forwarder.answers import Answers
+from cancorderd.forwarder.resume import (
+    FOREIGN_AGAIN_S,
+    Foreign,
+    ForeignWatch,
+    GoOn,
+    Own,
+    StreamState,
+    Verdict,
+    resume,
+)
+from cancorderd.forwarder.stream_end import last_head, stream_state
 from cancorderd.forwarder.window import Acknowledged, Refused, Window
 from cancorderd.hub import headers, jetstream
 from cancorderd.hub.connection import open_connection
@@ -30,13 +41,11 @@ from cancorderd.hub.failures import (
     TlsFailed,
 )
 from cancorderd.hub.failures import Refused as RightMissing
-from cancorderd.hub.subjects import all_subjects, stream_name, subject
+from cancorderd.hub.subjects import stream_name, subject
 from cancorderd.ipc.backoff import Backoff
 from cancorderd.printable import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from nats.aio.msg import Msg
 
     from cancorderd.forwarder.entry import Entry
@@ -51,6 +60,7 @@ _BACKOFF = Backoff(first_s=0.25, longest_s=5.0, jitter=0.25)
 _REFUSED_S = 1.0
 """Pause after a refusal without progress."""
 _FOREIGN_LOOK_S = 2.0
+"""Interval at which a stream is looked at that holds batches of another gateway, until it is known to move."""
 _CHECK_S = 0.5
 _LEAST_PAYLOAD = headers.MAX_BODY + 2048
 _WRONG_SEQUENCE = (jetstream.WRONG_LAST_SEQUENCE, 10060)
@@ -160,9 +170,9 @@ class Publisher:
                 f"{connection.server}: max_payload is {connection.max_payload}, too small for batches. "
                 f"Set it to at least {_LEAST_PAYLOAD}, or leave it out."
             )
-        answers = await _Answers.open(connection, self._on_answer)
+        answers = await Answers.open(connection, self._on_answer)
         while True:
-            state = await self._state(connection)
+            state = await stream_state(connection, self._gateway)
             decision = resume(state, self._own)
             if isinstance(decision, Foreign):
                 if not await self._may_take_over(state):
@@ -175,19 +185,6 @@ class Publisher:
             self._go_on(decision, state)
             await self._publish(connection, answers)
 
-    async def _state(self, connection: HubConnection) -> StreamState:
-        info = await jetstream.stream_info(connection, self._stream)
-        last = None
-        if info.state.messages:
-            last = await jetstream.last_message(connection, self._stream, all_subjects(self._gateway))
-        batch = None
-        if last is not None:
-            try:
-                batch = headers.parse(last.headers).batch
-            except headers.HeaderError:
-                batch = None
-        return StreamState(info.state.last_sequence, info.created, batch, empty=last is None)
-
     async def _may_take_over(self, state: StreamState) -> bool:
         """Return whether the stream's foreign gateway is gone; waits a moment before it returns False."""
         verdict = self._foreign.look(state.last_sequence, time.monotonic())
@@ -196,25 +193,19 @@ class Publisher:
         if verdict is Verdict.ANOTHER_GATEWAY:
             reason = f"another gateway is called {self._gateway}. Set forward.gateway."
             self._disconnected(reason, refused=True)
+            await asyncio.sleep(FOREIGN_AGAIN_S)
         else:
             self._disconnected(
                 f"the stream of {self._gateway} holds batches of another gateway: waiting for 30 s whether it still sends.",
                 refused=False,
             )
-        await asyncio.sleep(_FOREIGN_LOOK_S)
+            await asyncio.sleep(_FOREIGN_LOOK_S)
         return False
 
     async def _look_up(self, connection: HubConnection) -> None:
         """Read the last messages of the buses about which something is unknown."""
         for bus in self._owner.look_ups():
-            found = await jetstream.last_message(connection, self._stream, subject(self._gateway, bus))
-            head = None
-            if found is not None:
-                try:
-                    head = headers.parse(found.headers)
-                except headers.HeaderError:
-                    head = None
-            self._owner.on_last_message(bus, head)
+            self._owner.on_last_message(bus, await last_head(connection, self._gateway, bus))
 
     def _go_on(self, decision: GoOn, state: StreamState) -> None:
         if decision.new_epoch:
@@ -230,7 +221,7 @@ class Publisher:
         self._window = Window(state.last_sequence, time.monotonic())
         self._refusal = None
 
-    async def _publish(self, connection: HubConnection, answers: _Answers) -> None:
+    async def _publish(self, connection: HubConnection, answers: Answers) -> None:
         """Publish until a batch is refused; returns then. Raises HubError."""
         self._connected()
         closed = asyncio.ensure_future(connection.wait_closed())
@@ -272,7 +263,7 @@ class Publisher:
         finally:
             wake.cancel()
 
-    async def _fill(self, connection: HubConnection, answers: _Answers) -> None:
+    async def _fill(self, connection: HubConnection, answers: Answers) -> None:
         """Publish as many batches as the window takes."""
         window = self._window
         while window is not None and self._refusal is None and connection.open:
@@ -342,30 +333,3 @@ class Publisher:
         if text != self._told:
             self._told = text
             self._owner.notice(level, text)
-
-
-class _Answers:
-    """Publishing with answers to an inbox of our own."""
-
-    def __init__(self, connection: HubConnection) -> None:
-        self._client = connection.client
-        self._inbox = connection.client.new_inbox()
-
-    @classmethod
-    async def open(cls, connection: HubConnection, on_answer: _OnAnswer) -> _Answers:
-        answers = cls(connection)
-
-        async def take(message: Msg) -> None:
-            number = message.subject.rpartition(".")[2]
-            if number.isdigit():
-                on_answer(int(number), message)
-
-        await connection.client.subscribe(f"{answers._inbox}.*", cb=take)
-        return answers
-
-    def publish(self, target: str, body: bytes, number: int, head: dict[str, str]) -> Awaitable[None]:
-        return self._client.publish(target, body, reply=f"{self._inbox}.{number}", headers=head)
-
-
-class _OnAnswer(Protocol):
-    def __call__(self, before: int, message: Msg, /) -> None: ...

@@ -311,7 +311,7 @@ async def _logged_in(
         )
     except (nats.errors.Error, OSError, ValueError) as error:
         transport.abort()
-        raise meaning_of_end(server, error, access, login) from error
+        raise meaning_of_end(server, error, access, login, now_s=time.time()) from error
     except BaseException:
         transport.abort()
         raise

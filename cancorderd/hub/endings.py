@@ -19,14 +19,20 @@ def meaning_of_end(
     error: BaseException | None,
     access: HubAccess | None = None,
     login: Login | None = None,
+    *,
+    now_s: float = 0.0,
 ) -> HubError:
-    """Return the meaning of an exception that ended a connection, or the login before it."""
+    """Return the meaning of an exception that ended a connection, or the login before it.
+
+    `now_s` is the time in seconds since the epoch: a server does not say that credentials have expired.
+    """
     text = error_text(error) if error is not None else "the server closed it"
     if access is not None and isinstance(error, ssl.SSLError):
         return tls_failure(server, error, access)
     lower = text.lower()
     if "authorization" in lower or "authentication" in lower:
-        return _login_refused(server, text, login)
+        expired = bool(login and login.expires_s is not None and login.expires_s <= now_s)
+        return _login_refused(server, "expired" if expired else text, access, login)
     if "maximum" in lower and "exceeded" in lower:
         return LoginRefused(f"{server}: refuses the connection ({text}). Raise this limit at the hub.")
     if "tls" in lower and "required" in lower:
@@ -36,15 +42,16 @@ def meaning_of_end(
     return ConnectionLost(f"{server}: the connection ended ({text}).")
 
 
-def _login_refused(server: ServerAddress, text: str, login: Login | None) -> LoginRefused:
+def _login_refused(
+    server: ServerAddress, text: str, access: HubAccess | None, login: Login | None
+) -> LoginRefused:
     lower = text.lower()
     whose = login.user if login and login.user else "a login without user"
+    file = (access and access.credentials) or "user and password, or credentials,"
     if "expired" in lower:
         return LoginRefused(f"{server}: the credentials have expired. Get new ones from the hub's owner.")
     if "revoked" in lower:
         return LoginRefused(f"{server}: the credentials were revoked. Get new ones from the hub's owner.")
     if "timeout" in lower:
         return LoginRefused(f"{server}: the login took too long for the server. Check the network's delay.")
-    return LoginRefused(
-        f"{server}: {whose} is refused. Check user and password, or credentials, with the hub's owner."
-    )
+    return LoginRefused(f"{server}: {whose} is refused. Check {file} with the hub's owner.")

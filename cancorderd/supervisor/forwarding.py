@@ -53,6 +53,8 @@ _REFUSED_S = 60.0
 _STABLE_S = 30.0
 _SILENT_CHECKS = 60
 """Checks in a row without a message (a quarter of a second each) after which the forwarder is replaced."""
+_STARTING_CHECKS = 8 * _SILENT_CHECKS
+"""The same before its first message: on a busy machine, a start takes long."""
 _END_WITHIN_S = 8.0
 """For a forwarder to write what the hub has not acknowledged; then it is killed."""
 _STOP_WITHIN_S = 3.0
@@ -164,7 +166,8 @@ class Forwarding:
         silent = process.last_message_s == self._last_message_s
         self._last_message_s = process.last_message_s
         self._silent_checks = self._silent_checks + 1 if silent else 0
-        if self._silent_checks >= _SILENT_CHECKS:
+        limit = _STARTING_CHECKS if self._last_message_s is None else _SILENT_CHECKS
+        if self._silent_checks >= limit:
             self._silent_checks = 0
             self._log(logging.ERROR, "the forwarder does not answer: it is replaced")
             process.signal(signal.SIGKILL)

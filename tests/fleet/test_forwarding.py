@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+from cancorderd.config.forward_settings import ForwardSettings
+from cancorderd.forwarder.forwarder import Forwarder
+from cancorderd.hub import headers
 from cancorderd.hub.headers import BatchHead, BatchId
+from cancorderd.ipc.messages import GatewayLosses, NewFeed
+from cancorderd.protocol.feed_mark import feed_mark
+from cancorderd.protocol.packets import packet
 from tests.support.harness import Daemon, free_port, poll
 from tests.support.hub_account import BusAccount, Hub
 from tests.support.nats_server import PROGRAM, NatsServer
+from tests.support.numbered_frames import ARBITRATION_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +89,12 @@ def drained(daemon: Daemon, hub: Hub, name: str = "a") -> BusAccount:
         lambda: state(daemon)["connected"] and not lag(daemon), what=f"everything at the hub: {state(daemon)}"
     )
     return hub.accounts()[name]
+
+
+def stands_still(hub: Hub) -> bool:
+    before = hub.last_sequence()
+    time.sleep(0.2)  # far longer than a message needs that is in the server's socket
+    return hub.last_sequence() == before
 
 
 def lag(daemon: Daemon) -> int:
@@ -202,8 +218,12 @@ def test_stream_that_is_emptied(how: str, tmp_path: Path, server: NatsServer, hu
         wait_connected(daemon)
         wait_forwarded(daemon, RATE)
         if how == "purged":
+            forwarder = psutil.Process(state(daemon)["pid"])
+            forwarder.suspend()  # a batch behind the purge would hide it
+            poll(lambda: stands_still(hub), what="nothing is on its way to the hub")
             hub.purge()
             server.kill()
+            forwarder.resume()
             server.start()
         else:
             hub.delete_stream()
@@ -324,3 +344,26 @@ def test_nats_py_that_is_missing_is_a_reason(
         poll(lambda: "nats-py is not installed" in state(daemon)["reason"], what=f"a reason: {state(daemon)}")
         assert daemon.ctl("status").returncode == 3
         daemon.wait_state("a", "running")
+
+
+def test_losses_of_a_bus_that_falls_silent_reach_the_hub(
+    tmp_path: Path, server: NatsServer, hub: Hub
+) -> None:
+    async def live() -> None:
+        settings = ForwardSettings(url=(server.url,))
+        forwarder = Forwarder(settings, GATEWAY, str(tmp_path / "spool"), lambda _message: None)
+        worker, stream = socket.socketpair()
+        forwarder.add_feed(NewFeed("a", 1, None), stream)
+        forwarder.take_losses(GatewayLosses("a", 0, 0, 0))
+        with worker:
+            worker.sendall(feed_mark(0) + packet(1_000_000, ARBITRATION_ID, 0, bytes(8)))
+            running = asyncio.create_task(forwarder.run())
+            await asyncio.to_thread(poll, lambda: "a" in hub.accounts(), what="a frame at the hub")
+            forwarder.take_losses(GatewayLosses("a", 7, 0, 0))
+            await asyncio.to_thread(poll, lambda: hub.accounts()["a"].lost.kernel == 7, what="its loss")
+            forwarder.request_end()
+            await running
+
+    asyncio.run(live())
+    messages = hub.messages()
+    assert [headers.parse(message.headers).frames for message in messages] == [1, 0]

@@ -122,6 +122,20 @@ def test_what_was_lost_on_the_way_is_counted_by_place(
     assert (bus["lost"]["kernel"], bus["lost"]["adapter"]) == (1, 20)
 
 
+def test_message_without_frames_reports_what_a_silent_bus_has_lost(
+    hub: NatsServer, gateway: StagedGateway, tmp_path: Path
+) -> None:
+    with viewer(hub, tmp_path, from_="all") as daemon, Client(daemon.wait_port("far")) as client:
+        gateway.send("body", 10)
+        gateway.lose("body", kernel=4)
+        gateway.send("body", 0)
+        client.wait_frames(10)
+        poll(lambda: daemon.bus("far")["details"].get("lost") == "kernel 4")
+        gateway.send("body", 5)
+        assert numbers(client.wait_frames(15)) == [*range(10), *range(14, 19)]
+        assert daemon.bus("far")["lost"] == {"kernel": 4, "adapter": 0, "clients": 0, "unknown": 0}
+
+
 def test_repeated_batches_show_nowhere(hub: NatsServer, gateway: StagedGateway, tmp_path: Path) -> None:
     batches = [gateway.batch("body", 10) for _ in range(3)]
     for index in (0, 1, 0, 1, 2, 1):

@@ -91,7 +91,8 @@ def account(messages: list[StoredMessage]) -> dict[str, BusAccount]:
         decoder.receive(body)
         frames = list(decoder.frames())
         assert (len(frames), decoder.pending) == (head.frames, 0), head
-        assert (frames[0].timestamp_us, frames[-1].timestamp_us) == (head.first_us, head.last_us)
+        if frames:
+            assert (frames[0].timestamp_us, frames[-1].timestamp_us) == (head.first_us, head.last_us)
         bus.numbers += numbers(frames)
     return accounts
 

@@ -12,22 +12,26 @@ from tests.support.harness import ROOT
 from tests.support.nats_server import NatsServer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from cancorderd.hub.access import HubAccess
+
+NAMES = ("127.0.0.1", "localhost")
 
 
 class HubBox(NatsServer):
     """A server with the configuration of contrib/hub; `box` adds users. Needs openssl."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, *, names: Sequence[str] = NAMES, host: str = NAMES[0]) -> None:
+        """The certificate holds for `names`; the server listens on `host`."""
+        super().__init__(folder, host=host)
         # The files of a test do not belong to a user of this machine.
         without_user = 'id() { echo 1; }; . "$0"'
         script = ROOT / "contrib/hub/set-up"
         self.file.unlink()
         subprocess.run(
-            ["sh", "-c", without_user, script, "--folder", folder / "hub", "127.0.0.1", "localhost"],
+            ["sh", "-c", without_user, script, "--folder", folder / "hub", *names],
             check=True, capture_output=True,
         )  # fmt: skip
         self.box = Box(folder / "hub")

@@ -101,7 +101,7 @@ class StagedGateway:
         )
         self.number += 1
         head = BatchHead(
-            BatchId(self.spool, self.number), frames, self.before.get(bus, 0), now_us, now_us + frames - 1,
+            BatchId(self.spool, self.number), frames, self.before.get(bus, 0), now_us, now_us + max(0, frames - 1),
             self.lost.get(bus, Losses()), 0, compress,
         )  # fmt: skip
         self.sent[bus] = first + frames

@@ -1,0 +1,56 @@
+"""What forwarders before this one left unclear: the frames that a crashed one took along. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cancorderd.hub.headers import BatchHead
+    from cancorderd.ipc.messages import SafePosition
+
+
+class EarlierStarts:
+    """Account of the frames of earlier spool ids.
+
+    A crashed forwarder had read frames from the workers that it may have stored or not. How many it stored is known
+    from the disk and from the last messages at the hub, where its successor reads on from the first mark in a stream.
+    """
+
+    def __init__(self, spool: str) -> None:
+        """`spool` is the spool id of this start."""
+        self._spool = spool
+        self._safe: dict[str, SafePosition] = {}
+        """Positions of an earlier forwarder whose end is not accounted for yet."""
+        self._stored: dict[tuple[str, str], int] = {}
+        """Frames of earlier spool ids, by id and bus, that are known to be at the hub or on the disk."""
+        self.looked_up = False
+        """Whether the last messages at the hub are known."""
+
+    def take_safe(self, bus: str, safe: SafePosition) -> None:
+        """Take the last position that an earlier forwarder had reported as stored."""
+        self._safe[bus] = safe
+
+    def take_stored(self, spool: str, bus: str, frames: int) -> None:
+        """Take the number of frames of a spool id that are stored."""
+        key = (spool, bus)
+        self._stored[key] = max(self._stored.get(key, 0), frames)
+
+    def take_last_message(self, bus: str, head: BatchHead | None) -> bool:
+        """Take the last message of a bus at the hub; returns whether it is of an earlier start."""
+        self.looked_up = True
+        if head is None or head.batch.spool == self._spool:
+            return False
+        self.take_stored(head.batch.spool, bus, head.before + head.frames)
+        return True
+
+    def lost(self, bus: str, begin: int | None) -> int:
+        """Return the frames that an earlier forwarder took along, once, when that is known; 0 until then.
+
+        `begin` is the position at which this forwarder began to read the bus.
+        """
+        safe = self._safe.get(bus)
+        if not self.looked_up or safe is None or begin is None:
+            return 0
+        del self._safe[bus]
+        stored = max(self._stored.get((safe.spool, bus), 0), safe.stored)
+        return max(0, begin - safe.position - (stored - safe.stored))
