@@ -17,6 +17,7 @@ architecture. The packages, in the order of the frames and then of the rest:
 `config/`       keys, files, line numbers, mistakes
 `control/`      the control API: typed answers (`protocol`), server, client
 `service/`      systemd and the log
+`installation/` where the other files of the product are; the service made of an environment
 `cli/`          the commands
 `daemon`        the supervisor process, put together
 ==============  ================================================================================

@@ -47,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--network", action="store_true", help="with --demo: serve the network, not this machine alone"
     )
+    command.add_argument(
+        "--example", action="store_true", help="print a commented configuration, to begin with, and exit"
+    )
     command.add_argument("--version", action="version", version=f"cancorderd {cancorderd.__version__}")
     return command
 
@@ -67,6 +70,8 @@ def _run(arguments: list[str] | None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     command = parser()
     options = command.parse_args(arguments)
+    if options.example:
+        return print_example()
     if options.demo:
         return run_demo(everywhere=options.network)
     if options.network:
@@ -79,6 +84,17 @@ def _run(arguments: list[str] | None) -> int:
         print(no_mistakes(options.config, len(configuration.buses)))
         return Exit.DONE
     return run(configuration, os.path.abspath(options.config), ready=lambda _manager: None)
+
+
+def print_example() -> int:
+    from cancorderd.installation import product_files
+
+    try:
+        print(product_files.text("example"), end="")
+    except product_files.MissingFileError as error:
+        print(f"cancorderd: {error}", file=sys.stderr)
+        return Exit.FAILED
+    return Exit.DONE
 
 
 def read(path: str, *, limited: bool) -> Configuration | None:

@@ -11,6 +11,7 @@ import glob
 import itertools
 import os
 import re
+import shlex
 import stat
 import tomllib
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def read(path: str, *, pipe: bool = False) -> File | Problem:
         folder = Path(path).absolute().parent
         data = _content(path, pipe=pipe)
     except OSError as error:
-        return Problem(path, None, None, *_unreadable(error))
+        return Problem(path, None, None, *_unreadable(path, error))
     except _NotAFileError as error:
         return Problem(path, None, None, f"this is {error}", "Name a file, or remove this from its folder.")
     except ValueError:
@@ -142,10 +143,13 @@ def _content(path: str, *, pipe: bool) -> bytes:
     return bytes(data[: MAX_BYTES + 1])
 
 
-def _unreadable(error: OSError) -> tuple[str, str]:
+def _unreadable(path: str, error: OSError) -> tuple[str, str]:
     match error:
         case FileNotFoundError():
-            return "there is no such file", "Create it from the example cancorder.toml, or name another."
+            folder = os.path.dirname(os.path.abspath(path))
+            into = ">" if os.access(folder, os.W_OK) else "| sudo tee "
+            command = f"cancorderd --example {into}{shlex.quote(path)}"
+            return "there is no such file", f"Create it from the example, or name another: {command}"
         case PermissionError():
             return "this user may not read it", "Change its owner or mode, or run as another user."
         case IsADirectoryError():

@@ -17,9 +17,11 @@ from cancorderd.cli.ctl import (
     dump,
     edit,
     events,
+    files,
     hub,
     logs,
     reload,
+    service,
     start_stop_restart,
     status,
     verify,
@@ -44,6 +46,7 @@ examples:
   cancorderctl verify bench        do all test frames arrive, in order and undamaged?
   cancorderctl discover            list the loggers on the network
   cancorderctl hub check           can this gateway forward to its hub?
+  cancorderctl files               where the guide, the examples and so on are
   cancorderctl help events         show the help of a command
 
 exit status: 0 done; 1 failed; 2 wrong usage; 3 status: a bus that should run does not, or
@@ -85,6 +88,8 @@ def parser() -> CommandParser:
     verify.add_parser(commands)
     hub.add_parser(commands)
     web.add_parser(commands)
+    files.add_parser(commands)
+    service.add_parser(commands)
     completion.add_parser(commands, program)
     command_help.add_parser(commands, program)
     return program

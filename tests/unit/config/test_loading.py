@@ -176,7 +176,8 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
 
     missing = tmp_path / "missing.toml"
     assert problem(missing) == (
-        f"{missing}: there is no such file. Create it from the example cancorder.toml, or name another."
+        f"{missing}: there is no such file. "
+        f"Create it from the example, or name another: cancorderd --example >{missing}"
     )
     assert problem(tmp_path) == f"{tmp_path}: this is a folder. Name a file."
     below = write(tmp_path, "") / "x"
