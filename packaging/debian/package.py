@@ -113,6 +113,8 @@ def main() -> int:
             ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", stage, package],
             check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)},
         )  # fmt: skip
+        bill = bill_of_materials(stage / PRIVATE, release.package_version(version), arch, epoch)
+        package.with_suffix(".cdx.json").write_text(bill, encoding="utf-8")
     print(package)
     return 0
 
@@ -217,6 +219,9 @@ def stage_files(stage: Path, release: Release, version: str, epoch: int) -> None
     for source, target in FILES.items():
         place = target.format(units=release.units, udev=release.udev)
         write(stage / place, (ROOT / source).read_bytes())
+    write(
+        own / "share/etc/cancorder.toml", (ROOT / "etc/cancorder.toml").read_bytes()
+    )  # for cancorderd --example
     (stage / "etc/cancorder.d").mkdir()
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
@@ -258,6 +263,16 @@ def write_metadata(private: Path, version: str, entry_points: dict[str, dict[str
     dist_info = private / f"cancorderd-{version}.dist-info"
     write(dist_info / "METADATA", f"Metadata-Version: 2.1\nName: cancorderd\nVersion: {version}\n".encode())
     write(dist_info / "entry_points.txt", texts.entry_points(entry_points).encode())
+
+
+def bill_of_materials(private: Path, version: str, arch: str, epoch: int) -> str:
+    """Return the list of everything of others in the package (CycloneDX), for tools that look for vulnerabilities."""
+    sys.path.insert(0, str(ROOT / "packaging/sbom"))
+    from bill_of_materials import Component, bill, bundled, vendored  # noqa: PLC0415 - found only now
+
+    product = Component("cancorderd", version, f"pkg:deb/cancorderd/cancorderd@{version}?arch={arch}", "MIT")
+    others = [component for component in bundled(private) if component.name != product.name]
+    return bill(product, [*others, *vendored(ROOT)], epoch)
 
 
 def maintainer() -> str:

@@ -60,6 +60,7 @@ def add_parser(commands: Commands) -> None:
             default="/",
             help="only change files, below this folder; start nothing",
         )
+        subcommand.add_json(action)
 
 
 def run_install(options: argparse.Namespace) -> int:

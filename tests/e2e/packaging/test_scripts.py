@@ -14,7 +14,7 @@ SCRIPTS = [
         "packaging/debian/prerm",
         "packaging/debian/postrm",
     ),
-    *("packaging/launchd/install", "packaging/man/build"),
+    *("packaging/launchd/install", "packaging/man/build", "packaging/release/run"),
     *("contrib/demo", ".ci/run", "tests/run", "tests/bench/run", "tests/fresh/run", "tests/fresh/guest"),
     *("tests/lab/run", "tests/lab/machine", "tests/usb/run", "tests/usb/machine"),
 ]

@@ -72,6 +72,6 @@ def test_the_commands_are_found_beside_python(tmp_path: Path, monkeypatch: pytes
 def test_commands_that_are_nowhere_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "x")])
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(environment.sysconfig, "get_path", lambda _name: str(tmp_path / "scripts"))
+    monkeypatch.setattr("sysconfig.get_path", lambda _name: str(tmp_path / "scripts"))
     with pytest.raises(environment.NoCommandsError, match="are in none of"):
         environment.current()

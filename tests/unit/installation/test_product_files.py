@@ -32,7 +32,7 @@ def test_files_of_others_beside_the_package_are_not_taken_for_ours(tmp_path: Pat
 
 def test_the_package_of_a_distribution_has_them_in_its_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     there = {file.packaged for file in FILES if file.packaged}
-    monkeypatch.setattr(product_files.os.path, "exists", lambda path: path in there)
+    monkeypatch.setattr("os.path.exists", lambda path: path in there)
     found = locations("/usr/lib/cancorderd/cancorderd")
     assert found == {file.name: file.packaged for file in FILES if file.packaged}
 
