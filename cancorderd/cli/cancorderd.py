@@ -122,9 +122,9 @@ def _load_for_daemon(path: str) -> Configuration:
 
 
 def _load_here(path: str) -> Configuration:
-    from cancorderd.config.loading import load
+    from cancorderd.config.missing_packages import load_with_packages
 
-    return load(path, pipe=True)
+    return load_with_packages(path, pipe=True)
 
 
 def _is_missing(path: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cancorderd.config.problem import shortened, written
 from cancorderd.config.validation import Finding
+from cancorderd.hidden_folders import remedy_if_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +33,8 @@ def _findings(key: str, path: str) -> Iterator[Finding]:
     except PermissionError:
         return
     except OSError:
-        yield Finding((key,), f"there is no file {shown}", "Create it, or correct the path.")
+        remedy = remedy_if_hidden(path) or "Create it, or correct the path."
+        yield Finding((key,), f"there is no file {shown}", remedy)
         return
     if not stat.S_ISREG(mode):
         yield Finding((key,), f"{shown} is not a file", "Name a file.")

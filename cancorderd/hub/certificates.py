@@ -6,6 +6,7 @@ import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from cancorderd.hidden_folders import remedy_if_hidden
 from cancorderd.hub.failures import AccessMistake, NoTls, TlsFailed
 from cancorderd.printable import error_text
 
@@ -50,7 +51,8 @@ def _no_password() -> str:
 def _unusable(path: str | None, error: OSError, wanted: str) -> str:
     if isinstance(error, ssl.SSLError):
         return f"{path}: cannot be used ({error.reason or error_text(error)}). Name a {wanted}."
-    return f"{path}: cannot be read ({error.strerror or error_text(error)}). Check path and permission."
+    remedy = remedy_if_hidden(path or "") or "Check path and permission."
+    return f"{path}: cannot be read ({error.strerror or error_text(error)}). {remedy}"
 
 
 def tls_failure(server: ServerAddress, error: BaseException, access: HubAccess) -> TlsFailed:

@@ -11,6 +11,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cancorderd.hidden_folders import remedy_if_hidden
 from cancorderd.hub.failures import AccessMistake
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def read_secret(path: str) -> str:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(LONGEST + 1)
     except OSError as error:
-        raise AccessMistake(f"{path}: cannot be read ({error.strerror}). {_remedy(error)}") from error
+        raise AccessMistake(f"{path}: cannot be read ({error.strerror}). {_remedy(path, error)}") from error
     if mode & stat.S_IRWXO:
         raise AccessMistake(f"{path}: holds a secret, and every user may read it. Run chmod o= {path}.")
     if len(content) > LONGEST:
@@ -65,7 +66,9 @@ def read_secret(path: str) -> str:
         raise AccessMistake(f"{path}: is no text. Name another file.") from None
 
 
-def _remedy(error: OSError) -> str:
+def _remedy(path: str, error: OSError) -> str:
+    if remedy := remedy_if_hidden(path):
+        return remedy
     if isinstance(error, FileNotFoundError):
         return "Check the path."
     if isinstance(error, PermissionError):

@@ -22,6 +22,7 @@ from can.io import mf4
 
 from cancorderd.protocol.frame import BRS, ERROR, ESI, EXTENDED, FD, REMOTE
 from cancorderd.protocol.interface_names import interface_name
+from cancorderd.python_packages import install_command
 
 if TYPE_CHECKING:
     from cancorderd.protocol.frame import Frame
@@ -62,7 +63,7 @@ def require(file_format: str) -> None:
     if file_format == "mf4" and getattr(mf4, "asammdf", None) is None:
         raise FormatUnusableError(
             "format mf4 needs the Python package asammdf, which is not installed. Install it "
-            '(pip install asammdf), or write format = "blf".'
+            f'({install_command("asammdf")}), or write format = "blf".'
         )
 
 

@@ -15,6 +15,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from cancorderd.hidden_folders import service_hides
 from cancorderd.ipc.backoff import Backoff
 from cancorderd.ipc.messages import Notice, RecordingReport
 from cancorderd.protocol.frame import ERROR, REMOTE
@@ -289,6 +290,8 @@ class Recorder:
     def _prepare(self) -> None:
         require(self._record.format)
         folder = self._folder
+        if hidden := service_hides(folder):
+            raise _CannotRecord(f"{hidden} Choose another directory, such as one in /var/lib/cancorder.")
         os.makedirs(folder, 0o750, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OSError(errno.EROFS if _read_only(folder) else errno.EACCES, "", folder)

@@ -13,6 +13,7 @@ from cantools.database.can.message import Message
 from cantools.database.errors import Error
 
 from cancorderd.config.value_checks import DATABASE_SUFFIXES
+from cancorderd.hidden_folders import remedy_if_hidden
 from cancorderd.printable import error_text
 from cancorderd.signals.dbc_repair import DbcRepair
 
@@ -68,7 +69,8 @@ def load(path: str) -> SignalDatabase:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
-        raise DatabaseUnreadable(f"{path}: {error.strerror}. Correct the name of the database.") from error
+        remedy = remedy_if_hidden(path) or "Correct the name of the database."
+        raise DatabaseUnreadable(f"{path}: {error.strerror}. {remedy}") from error
     text = database_text(data, xml=suffix in (".kcd", ".arxml"))
     try:
         database, strict_fact = _parsed(text, suffix, strict=True), ""

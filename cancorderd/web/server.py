@@ -14,6 +14,7 @@ from aiohttp import web
 
 from cancorderd.config.settings_json import rebuilt
 from cancorderd.config.web_settings import WebSettings
+from cancorderd.hidden_folders import remedy_if_hidden
 from cancorderd.ipc.exit_statuses import SideExit
 from cancorderd.web.access import Networks, own_names
 from cancorderd.web.application import Application
@@ -230,5 +231,8 @@ def _content(path: str, key: str) -> str:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read(_LONGEST_FILE)
     except OSError as error:
-        remedy = "It has to be readable for the user of this process, cancorder-web under systemd."
+        remedy = (
+            remedy_if_hidden(path)
+            or "It has to be readable for the user of this process, cancorder-web under systemd."
+        )
         raise Unservable(f"web.{key}: {path}: {error.strerror}. {remedy}") from error

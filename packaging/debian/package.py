@@ -70,9 +70,11 @@ LAUNCHER = """\
 import os
 import sys
 
-sys.path.insert(0, "/{private}")
+# The second folder is for packages that the administrator adds, such as asammdf.
+folders = ["/{private}", "/usr/local/lib/cancorderd"]
+sys.path[:0] = folders
 # Workers are Python processes of their own, which need the same path.
-os.environ.update(PYTHONPATH="/{private}", PYTHONSAFEPATH="1", PYTHONNOUSERSITE="1")
+os.environ.update(PYTHONPATH=":".join(folders), PYTHONSAFEPATH="1", PYTHONNOUSERSITE="1")
 
 from {module} import {function}
 

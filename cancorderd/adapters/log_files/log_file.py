@@ -16,6 +16,7 @@ from cancorderd.adapters.failures import ABSENT, FORBIDDEN, AdapterAbsent, BusEr
 from cancorderd.adapters.log_files import blf, database, gzip_stream, python_can_log
 from cancorderd.adapters.log_files.entries import Flaw, LogEnd, LogFrame
 from cancorderd.adapters.log_files.text_log import parser_for, text_entries
+from cancorderd.hidden_folders import remedy_if_hidden
 from cancorderd.printable import printable
 
 if TYPE_CHECKING:
@@ -104,7 +105,10 @@ def _require_file(path: str) -> None:
 
 
 def _failure(path: str, error: OSError) -> AdapterAbsent | BusError:
-    if error.errno in ABSENT or isinstance(error, NotADirectoryError):
+    absent = error.errno in ABSENT or isinstance(error, NotADirectoryError)
+    if (absent or error.errno in FORBIDDEN) and (remedy := remedy_if_hidden(path)):
+        return AdapterAbsent(f"{path} does not exist for this process. {remedy}")
+    if absent:
         return AdapterAbsent(f"{path} does not exist. Put the log there, or correct file.")
     if error.errno in FORBIDDEN:
         return AdapterAbsent(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from cancorderd.adapters.failures import SettingsRefused
 from cancorderd.adapters.log_files.entries import Flaw, Kind, LogFrame
 from cancorderd.printable import error_text
 from cancorderd.protocol.frame import BRS, ESI, EXTENDED, FD
+from cancorderd.python_packages import install_command, is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,10 +26,10 @@ def has_plug_in(suffix: str) -> bool:
 
 def require_reader(path: str, suffix: str) -> None:
     """Raise SettingsRefused if the package that reads the file is missing."""
-    if not has_plug_in(suffix) and find_spec("asammdf") is None:
+    if not has_plug_in(suffix) and not is_installed("asammdf"):
         raise SettingsRefused(
             f"{path}: reading .mf4 needs the Python package asammdf, which is not installed. Install it "
-            "(pip install asammdf), or convert the log into .blf."
+            f"({install_command('asammdf')}), or convert the log into .blf."
         )
 
 

@@ -128,13 +128,20 @@ def _remedy(key: str, link: Link) -> str:
     return f"Write a {key} that its clock can make; ip -d link show {link.name} shows its limits."
 
 
+def up_command(link: Link, settings: SocketcanSettings) -> str:
+    """Return the command that sets a link up as the bus wants it. It works while the link is down."""
+    if link.kind != "can":  # virtual: without bitrates
+        mtu = f" mtu {CANFD_MTU}" if settings.fd and link.mtu < CANFD_MTU else ""
+        return f"ip link set {settings.channel} up{mtu}"
+    fd = f" dbitrate {settings.data_bitrate or settings.bitrate} fd on" if settings.fd else ""
+    return f"ip link set {settings.channel} up type can bitrate {settings.bitrate}{fd}"
+
+
 def _no_permission(settings: SocketcanSettings, link: Link) -> str:
-    type_words = f"type can bitrate {settings.bitrate}" if link.kind == "can" else ""
-    command = f"ip link set {settings.channel} up {type_words}".strip()
     return (
         f"no permission to set up {settings.channel} as user id {os.geteuid()}: CAP_NET_ADMIN is missing. "
         "Give it to the service (AmbientCapabilities=CAP_NET_ADMIN in a drop-in of the unit), run the daemon as "
-        f"root, or write configure = false and set the link up yourself: {command}"
+        f"root, or write configure = false and set the link up yourself: {up_command(link, settings)}"
     )
 
 

@@ -25,7 +25,7 @@ from cancorderd.adapters.failures import (
     failure_of_errno,
 )
 from cancorderd.adapters.socketcan.decoder import CAN_FRAME, CONTROL, CanFrameDecoder, kernel_filters
-from cancorderd.adapters.socketcan.link_setup import link_bus_off_reason, link_details
+from cancorderd.adapters.socketcan.link_setup import link_bus_off_reason, link_details, up_command
 from cancorderd.adapters.socketcan.mailbox import Mailbox
 from cancorderd.adapters.socketcan.netlink import LinkSocket
 from cancorderd.protocol.batch import EMPTY_BATCH, Batch
@@ -219,12 +219,12 @@ def _ready_link(links: LinkSocket, settings: SocketcanSettings) -> Link:
     if not link.up:
         raise AdapterAbsent(
             f"interface {name} is down. Write configure = true, or bring it up yourself: "
-            f"ip link set {name} up type can bitrate {settings.bitrate}"
+            f"{up_command(link, settings)}"
         )
     if settings.fd and link.mtu < CANFD_MTU:
         raise SettingsRefused(
             f"interface {name} carries no CAN FD. Set fd = false, write configure = true, or enable it: "
-            f"ip link set {name} type can ... fd on (vcan: ip link set {name} mtu {CANFD_MTU})"
+            f"ip link set {name} down; {up_command(link, settings)}"
         )
     return link
 

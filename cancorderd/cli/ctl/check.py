@@ -32,12 +32,13 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from cancorderd.config.loading import ConfigurationError, load
+    from cancorderd.config.loading import ConfigurationError
+    from cancorderd.config.missing_packages import load_with_packages
 
     problems: list[str] = []
     names: list[str] = []
     try:
-        names = [bus.name for bus in load(options.file, pipe=True).buses]
+        names = [bus.name for bus in load_with_packages(options.file, pipe=True).buses]
     except ConfigurationError as error:
         problems = [str(problem) for problem in error.problems]
     if options.json:

@@ -125,10 +125,11 @@ def _open_editor(path: str) -> None:
 
 def _mistakes(draft: str, path: str) -> list[str]:
     """Return the mistakes in the draft, as mistakes of the file."""
-    from cancorderd.config.loading import ConfigurationError, load
+    from cancorderd.config.loading import ConfigurationError
+    from cancorderd.config.missing_packages import load_with_packages
 
     try:
-        load(draft)
+        load_with_packages(draft)
     except ConfigurationError as error:
         return [str(problem).replace(draft, path) for problem in error.problems]
     return []

@@ -16,6 +16,7 @@ from cancorderd.adapters.socketcan.link_setup import (
     link_bus_off_reason,
     link_details,
     refusal_failure,
+    up_command,
 )
 
 if TYPE_CHECKING:
@@ -169,6 +170,26 @@ def test_refused_bitrate_names_the_only_bitrates_of_the_driver(bus: Callable[...
     assert (
         str(failure) == "can0 does not accept bitrate = 83333 (Invalid argument). It accepts 100000, 500000."
     )
+
+
+@pytest.mark.parametrize(
+    ("link", "keys", "command"),
+    [
+        (RIGHT, {}, "ip link set can0 up type can bitrate 500000"),
+        (
+            RIGHT,
+            {"fd": True, "data_bitrate": 2_000_000},
+            "ip link set can0 up type can bitrate 500000 dbitrate 2000000 fd on",
+        ),
+        (VCAN, {}, "ip link set can0 up"),
+        (VCAN._replace(mtu=16), {"fd": True}, "ip link set can0 up mtu 72"),
+        (VCAN._replace(mtu=72), {"fd": True}, "ip link set can0 up"),
+    ],
+)
+def test_command_that_sets_a_link_up(
+    bus: Callable[..., Any], link: Link, keys: dict[str, Any], command: str
+) -> None:
+    assert up_command(link, bus(**keys)) == command
 
 
 def test_missing_permission_names_the_remedies(bus: Callable[..., Any]) -> None:
