@@ -33,9 +33,9 @@ def load_with_packages(path: str, *, pipe: bool = False) -> Configuration:
     remedy = f"Install it: {install_command(_MF4)}"
     problems = []
     for bus, keys in uses:
-        file, _, line = origins.get(bus, {}).get(keys[0], path).rpartition(":")
-        place = (file, int(line)) if file else (path, None)
-        problems.append(Problem(*place, dotted(("bus", bus, *keys)), fact, remedy))
+        file, _, line = origins.get(bus, {}).get(keys[0], "").rpartition(":")
+        key = dotted(("bus", bus, *keys))
+        problems.append(Problem(file or path, int(line) if file else None, key, fact, remedy))
     raise ConfigurationError(problems)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from cancorderd.config.problem import Problem, dotted, shortened, written
 from cancorderd.config.toml_positions import MAX_KEYS, KeyPath, Positions, positions, readable
+from cancorderd.hidden_folders import service_hides
 
 MAX_BYTES = 4 << 20
 """A larger file is no configuration: a device or a log file, given by mistake."""
@@ -144,6 +145,10 @@ def _content(path: str, *, pipe: bool) -> bytes:
 
 
 def _unreadable(path: str, error: OSError) -> tuple[str, str]:
+    if isinstance(error, FileNotFoundError | PermissionError) and (
+        hidden := service_hides(os.path.abspath(path))
+    ):
+        return hidden.rstrip("."), "Keep the configuration in /etc."
     match error:
         case FileNotFoundError():
             folder = os.path.dirname(os.path.abspath(path))

@@ -91,6 +91,24 @@ def test_config_shows_each_setting_and_its_origin(tmp_path: Path) -> None:
     assert "there is no bus mm. Did you mean m?" in unknown.stderr
 
 
+def test_the_file_of_the_running_daemon_is_meant_if_none_is_named(
+    daemon: Callable[[str], Daemon], tmp_path: Path
+) -> None:
+    running = daemon(BUS)
+    assert f"# {running.file}:" in running.ctl("config", "m").stdout
+    assert running.ctl("check").stdout.startswith(f"{running.file}: 1 bus")
+    edited = subprocess.run(
+        [sys.executable, "-m", "cancorderd.cli.cancorderctl", "--socket", running.socket, "edit"],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+        env={**os.environ, "SUDO_EDITOR": "grep -q speed"},
+    )  # fmt: skip
+    assert (edited.returncode, edited.stdout) == (0, "Nothing was changed.\n"), edited.stderr
+    missing = tmp_path / "a b.toml"
+    refused = running.ctl("edit", str(missing))
+    assert refused.returncode == 1
+    assert f"cancorderd --example | sudo tee '{missing}'" in refused.stderr
+
+
 def test_logs_asks_the_journal_for_the_service_and_the_bus(tmp_path: Path) -> None:
     journalctl = tmp_path / "journalctl"
     journalctl.write_text('#!/bin/sh\necho "$@"\n')

@@ -6,9 +6,9 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from cancorderd.cli.configuration_file import DEFAULT_FILE
 from cancorderd.cli.ctl import subcommand
 from cancorderd.cli.ctl.bus_names import unknown_bus
+from cancorderd.cli.ctl.service_file import WHICH, service_file
 from cancorderd.cli.ctl.terminal import print_error
 from cancorderd.control.protocol import Exit
 
@@ -26,15 +26,13 @@ def add_parser(commands: Commands) -> None:
     parser = subcommand.add_command(
         commands,
         "config",
-        "show the effective settings of buses and the line of the file that each comes from, without the daemon",
+        "show the effective settings of buses and the line of the file that each comes from",
         run,
         ("config body", "with defaults, as the file says now"),
         ("config --json", "all buses, for scripts"),
     )
     subcommand.add_buses(parser)
-    parser.add_argument(
-        "--config", metavar="FILE", default=DEFAULT_FILE, help="configuration file (default: %(default)s)"
-    )
+    parser.add_argument("--config", metavar="FILE", help=f"configuration file (default: {WHICH})")
     subcommand.add_json(parser)
 
 
@@ -42,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from cancorderd.config.loading import ConfigurationError, loaded_with_origins
 
     try:
-        configuration, origins = loaded_with_origins(options.config)
+        configuration, origins = loaded_with_origins(service_file(options.config, options.socket))
     except ConfigurationError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return Exit.FAILED

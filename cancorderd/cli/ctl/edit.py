@@ -10,8 +10,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from cancorderd.cli.configuration_file import DEFAULT_FILE
 from cancorderd.cli.ctl import reload, subcommand, terminal
+from cancorderd.cli.ctl.service_file import WHICH, service_file
 from cancorderd.control.client import ControlClient, ControlError
 from cancorderd.control.protocol import Exit
 
@@ -32,13 +32,11 @@ def add_parser(commands: Commands) -> None:
         run,
         ("edit", "with $SUDO_EDITOR, $VISUAL, $EDITOR or nano"),
     )
-    parser.add_argument(
-        "file", metavar="FILE", nargs="?", default=DEFAULT_FILE, help="file to edit (default: %(default)s)"
-    )
+    parser.add_argument("file", metavar="FILE", nargs="?", help=f"file to edit (default: {WHICH})")
 
 
 def run(options: argparse.Namespace) -> int:
-    path = os.path.realpath(options.file)
+    path = os.path.realpath(service_file(options.file, options.socket))
     draft = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.edited")
     try:
         before = _read(path)
@@ -54,8 +52,16 @@ def run(options: argparse.Namespace) -> int:
         raise ControlError(
             f"no permission to write {path}. Run it again with sudo.", Exit.NO_PERMISSION
         ) from None
+    except FileNotFoundError:
+        raise ControlError(
+            f"there is no {path}. Write it first: cancorderd --example | sudo tee {shlex.quote(path)}; or name another: "
+            "cancorderctl edit FILE.",
+            Exit.FAILED,
+        ) from None
     except OSError as error:
-        raise ControlError(f"{path} cannot be edited: {error.strerror}.", Exit.FAILED) from error
+        raise ControlError(
+            f"{path} cannot be edited: {error.strerror}. Name another: cancorderctl edit FILE.", Exit.FAILED
+        ) from error
     try:
         return _edited(path, draft, before, options.socket)
     finally:

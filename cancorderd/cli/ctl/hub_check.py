@@ -6,8 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cancorderd.cli.configuration_file import DEFAULT_FILE
 from cancorderd.cli.ctl import hub_access, subcommand
+from cancorderd.cli.ctl.service_file import WHICH, service_file
 from cancorderd.control.client import ControlError
 from cancorderd.control.protocol import Exit
 
@@ -30,20 +30,19 @@ def add_parser(commands: Commands) -> None:
         ("cancorderctl hub check", "with the service's file"),
         ("cancorderctl hub check new.toml", "with another file, before it replaces that"),
     )
-    parser.add_argument(
-        "file", metavar="FILE", nargs="?", default=DEFAULT_FILE, help="configuration (default: %(default)s)"
-    )
+    parser.add_argument("file", metavar="FILE", nargs="?", help=f"configuration (default: {WHICH})")
     subcommand.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from cancorderd.config.loading import ConfigurationError, load
 
+    path = service_file(options.file, options.socket)
     try:
-        configuration = load(options.file)
+        configuration = load(path)
     except ConfigurationError as error:
         raise ControlError("\n".join(map(str, error.problems)), Exit.FAILED) from error
-    trials = _trials(options.file, configuration)
+    trials = _trials(path, configuration)
     good = all(trial.good for trial in trials)
     if options.json:
         print(json.dumps({"good": good, "servers": [as_json(trial) for trial in trials]}, indent=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cancorderd.cli.configuration_file import DEFAULT_FILE
+from cancorderd.cli.ctl.service_file import service_file
 from cancorderd.cli.ctl.terminal import print_error
 from cancorderd.control.client import ControlError
 from cancorderd.control.protocol import Exit
@@ -163,7 +163,11 @@ def open_hub_stream(name: str, options: argparse.Namespace | None) -> HubStream:
         wanted = span_of(options.from_, options.to) if options else span_of("now")
     except MomentError as error:
         raise ControlError(f"--{error.key}: {error}", Exit.USAGE) from error
-    access = _access_of(options) if options and options.url else _configured_access(gateway)
+    access = (
+        _access_of(options)
+        if options and options.url
+        else _configured_access(gateway, options.socket if options else None)
+    )
     try:
         return HubStream(name, access, gateway, bus, wanted)
     except LibraryMissing as error:
@@ -182,19 +186,18 @@ def _access_of(options: argparse.Namespace) -> HubAccess:
     return access
 
 
-def _configured_access(gateway: str) -> HubAccess:
+def _configured_access(gateway: str, control_socket: str | None) -> HubAccess:
     """Return how the configuration reaches the hub. Raises ControlError."""
     from cancorderd.config.loading import ConfigurationError, load
 
+    path = service_file(None, control_socket)
     try:
-        configuration = load(DEFAULT_FILE, pipe=False)
+        configuration = load(path, pipe=False)
     except ConfigurationError as error:
         raise ControlError(f"{error} Correct it, or write --url and its options.", Exit.FAILED) from error
     found = _access_in(configuration, gateway)
     if found is None:
-        raise ControlError(
-            f"{DEFAULT_FILE} names no hub. Write --url tls://HOST and how to log in.", Exit.USAGE
-        )
+        raise ControlError(f"{path} names no hub. Write --url tls://HOST and how to log in.", Exit.USAGE)
     return found
 
 

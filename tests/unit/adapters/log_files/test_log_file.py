@@ -66,7 +66,7 @@ def test_forbidden_file_names_the_user_and_a_command(tmp_path: Path, monkeypatch
 def test_mf4_without_asammdf_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cancorderd.adapters.log_files import python_can_log
 
-    monkeypatch.setattr(python_can_log, "find_spec", lambda _name: None)
+    monkeypatch.setattr(python_can_log, "is_installed", lambda _name: False)
     for name in ("a.mf4", "a.MF4", "a.mf4.gz", "b"):
         (tmp_path / name).write_bytes(b"MDF     4.10    ")
         with pytest.raises(SettingsRefused, match="pip install asammdf"):
