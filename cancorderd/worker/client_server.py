@@ -207,9 +207,10 @@ class ClientServer:
 
     def _send(self, batch: Batch, connections: Iterable[ClientConnection]) -> int:
         """Send a batch on these connections; returns the size of their backlogs."""
-        packets, frames = batch.packets, batch.frames
+        packets, frames, _, _ = batch
         lost = []
         waiting = 0
+        size = len(packets)
         for connection in connections if packets else ():
             backlog = connection.backlog
             if backlog.size:
@@ -224,7 +225,7 @@ class ClientServer:
             except OSError as error:
                 lost.append((connection, error.strerror or str(error)))
                 continue
-            if sent == len(packets):
+            if sent == size:
                 backlog.frames_sent += frames
                 backlog.bytes_sent += sent
             else:

@@ -1,4 +1,4 @@
-"""How long batches take through the worker: from the return of the read to the last client's send. Pure."""
+"""How long batches take through the worker: from the beginning of the read to the last client's send. Pure."""
 
 from __future__ import annotations
 

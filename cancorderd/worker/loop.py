@@ -31,6 +31,7 @@ from cancorderd.ipc.messages import (
 from cancorderd.protocol.batch import EMPTY_BATCH
 from cancorderd.protocol.packets import HEADER
 from cancorderd.worker.client_server import ClientServer
+from cancorderd.worker.epoll_selector import new_selector
 from cancorderd.worker.latency import LatencyCounter
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class WorkerLoop:
         self._recorders = recorders
         self._open_source = open_source
         self._open_watch = open_watch
-        self._selector = selectors.DefaultSelector()
+        self._selector = new_selector()
         self._server = ClientServer(settings, self._selector, self._notice, backlog_share)
         self._source: Source | None = None
         self._watch: ArrivalWatch | None = None
@@ -108,6 +109,8 @@ class WorkerLoop:
         """The adapter that `interface = "auto"` has found, as a detail for `status`."""
         self._received = 0
         self._packet_bytes = 0
+        self._now_s = time.monotonic()
+        """The clock when it was last read. It is read twice for each wake: after waiting and after sending."""
         self._next_report_s = 0.0
         self._next_open_s = 0.0
         self._next_read_s = 0.0
@@ -194,14 +197,12 @@ class WorkerLoop:
             )
 
     def _run_once(self) -> None:
-        now_s = time.monotonic()
-        if self._source is None and now_s >= self._next_open_s:
-            self._open(now_s)
-        ready = self._selector.select(self._timeout_s(now_s))
-        self._counted_to_s = time.monotonic()
+        if self._source is None and self._now_s >= self._next_open_s:
+            self._open(self._now_s)
+        ready = self._selector.select(self._timeout_s(self._now_s))
+        self._now_s = self._counted_to_s = now_s = time.monotonic()
         for key, events in ready:
             key.data(events)
-        now_s = time.monotonic()
         if self._server.audience_changed:
             self._take_audience(now_s)
         if self._source is not None:
@@ -314,7 +315,7 @@ class WorkerLoop:
         self._readable = False
         if now_s < self._next_read_s:
             time.sleep(self._next_read_s - now_s)
-            now_s = self._next_read_s
+            self._now_s = now_s = time.monotonic()
         source.internal = self._records_errors or self._server.readers > 0
         try:
             batch = source.read(now_s)
@@ -334,14 +335,15 @@ class WorkerLoop:
             self._judge_silence(now_s)
 
     def _deliver(self, batch: Batch, now_s: float) -> None:
+        """Send a batch whose reading began at `now_s`."""
         frames = batch.frames
-        begin_s = time.monotonic()
         if frames:  # remote and error frames are no sign of life: silence must not depend on who reads them
             self._last_frame_s = self._latest_frame_s = now_s
             self._received += frames
             self._packet_bytes += len(batch.packets)
         self._server.broadcast(batch)
-        self._latency.add(time.monotonic() - begin_s)
+        self._now_s = sent_s = time.monotonic()
+        self._latency.add(sent_s - now_s)
         if self._recording:
             self._recording.feed(batch)
         if self._forwarding:
@@ -398,7 +400,7 @@ class WorkerLoop:
             self._report()
 
     def _report(self) -> None:
-        now_s = time.monotonic()
+        self._now_s = now_s = time.monotonic()
         self._next_report_s = now_s + REPORT_EVERY_S
         source = self._source
         sent, sent_bytes = self._server.sent

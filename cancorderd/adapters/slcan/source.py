@@ -66,7 +66,7 @@ class SlcanSource(BaseSource):
     def due(self, now_s: float) -> float | None:
         if self._pending or self._failure:
             return 0.0
-        return max(0.0, (self._set_up.due_s if self._set_up else self._next_look_s) - now_s)
+        return (self._set_up.due_s if self._set_up else self._next_look_s) - now_s
 
     def read(self, now_s: float) -> Batch:
         batch = EMPTY_BATCH
@@ -77,13 +77,7 @@ class SlcanSource(BaseSource):
         else:
             arrived = text
         if text:
-            self._decoder.internal = self.internal
-            now_us, monotonic_us = clocks_us()
-            clock = self._decoder.clock
-            clock.observe_host(now_us, monotonic_us)
-            batch = clock.checked(self._decoder.decode(text, now_us), now_us, monotonic_us)
-            if clock.fault:
-                self.report_clock(self._channel, clock.fault)
+            batch = self._decode(text)
             self.error_frames = self._decoder.malformed
             self.remote_frames = self._decoder.remote_frames
             if self._decoder.unusable_stamps:
@@ -97,6 +91,25 @@ class SlcanSource(BaseSource):
                 self._failure = error
         if self._failure and not arrived:
             raise self._failure
+        return batch
+
+    def _decode(self, text: bytes) -> Batch:
+        decoder = self._decoder
+        decoder.internal = self.internal
+        clock = decoder.clock
+        if not clock.used:
+            batch = decoder.decode(text, time.time_ns() // 1000)
+            if not clock.used:  # the adapter sends no stamps: there is no clock to check
+                return batch
+            now_us, monotonic_us = clocks_us()
+            clock.observe_host(now_us, monotonic_us)
+        else:
+            now_us, monotonic_us = clocks_us()
+            clock.observe_host(now_us, monotonic_us)
+            batch = decoder.decode(text, now_us)
+        batch = clock.checked(batch, now_us, monotonic_us)
+        if clock.fault:
+            self.report_clock(self._channel, clock.fault)
         return batch
 
     def stop(self) -> None:
@@ -197,7 +210,9 @@ class SlcanSource(BaseSource):
         """
         try:
             text = os.read(self._descriptor, _READ_BYTES)
-            if not text and self._poll.poll(0) and not (text := os.read(self._descriptor, _READ_BYTES)):
+            if text:
+                return text
+            if self._poll.poll(0) and not (text := os.read(self._descriptor, _READ_BYTES)):
                 raise BusError(f"{self._channel}: end of file: the adapter is gone.")
         except BlockingIOError:
             return b""
