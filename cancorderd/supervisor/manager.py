@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -262,17 +263,11 @@ class Manager:
 
     async def settle(self, buses: Iterable[Bus]) -> None:
         """Wait until none of `buses` is starting or stopping, for at most 10 s."""
-        deadline_s = time.monotonic() + self._settle_within_s
-        while any(bus.state in _UNSETTLED for bus in buses):
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
-                return
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(left_s):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settle_within_s):
+                while any(bus.state in _UNSETTLED for bus in buses):
+                    self._changed.clear()
                     await self._changed.wait()
-            except TimeoutError:
-                return
 
     async def stop(self) -> None:
         """Stop every bus, for good, and return when no worker runs.

@@ -16,6 +16,7 @@ from cancorderd.supervisor.listeners import FIRST_AUTOMATIC
 from cancorderd.supervisor.manager import Ending, Manager, UnknownBus
 from cancorderd.supervisor.port_memory import PortMemory
 from cancorderd.supervisor.state_machine import Event, State
+from tests.support.virtual_time import VirtualTimeLoop
 from tests.unit.supervisor.fakes import (
     FakeKeeper,
     FakeWorker,
@@ -499,3 +500,26 @@ async def test_clients_can_connect_to_every_address(tmp_path: Path) -> None:
     await manager.stop()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 5)
+
+
+def test_a_command_waits_no_longer_where_other_buses_change_meanwhile(tmp_path: Path) -> None:
+    loop = VirtualTimeLoop()
+
+    async def commanded() -> float:
+        rig = Rig(tmp_path, mock_bus("slow", 5000), mock_bus("b", 5001), worker=FakeWorker)
+        rig.manager.start()
+        command = asyncio.create_task(rig.manager.control("slow", Event.START))
+        began_s = loop.time()
+        while not command.done():
+            await asyncio.sleep(3.0)
+            rig.manager.buses["b"].handle(Event.RESTART)
+            for worker in rig.workers.of("b"):
+                worker.report()
+        passed_s = loop.time() - began_s
+        for worker in rig.workers.made:
+            worker.exit(0)
+        await rig.manager.stop()
+        return passed_s
+
+    assert loop.run_until_complete(commanded()) == pytest.approx(12.0)
+    loop.close()
