@@ -96,8 +96,9 @@ class DiskSpool:
         """
         data = b"".join(map(record, entries))
         try:
+            os.makedirs(self._folder, 0o750, exist_ok=True)
+            self._check_room(len(data))  # before a file is made: a full disk would get one with each attempt
             segment = self._writable(entries[0].order)
-            self._check_room(len(data))
             self._write(segment, data)
         except OSError as error:
             self._close()
@@ -176,7 +177,6 @@ class DiskSpool:
         if self._segment and self.full(self._segment):
             self._close()
         if self._segment is None:
-            os.makedirs(self._folder, 0o750, exist_ok=True)
             self._number += 1
             path = os.path.join(self._folder, f"{self._number:012}{_SUFFIX}")
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)

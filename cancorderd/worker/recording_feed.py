@@ -1,14 +1,13 @@
 """The worker's side of recording: starts the bus's recorder, feeds it, and starts another when it ends.
 
-The recorder is a process of its own and is fed like a client: a single call per batch, and a backlog beyond
-which the oldest frames are dropped. So neither python-can's writers nor a disk that hangs can delay the bus.
+The recorder is a process of its own and is fed like a client (`feed_socket`). So neither python-can's writers nor a
+disk that hangs can delay the bus.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import selectors
 import signal
 import socket
 import subprocess
@@ -20,9 +19,10 @@ from cancorderd.ipc.backoff import Backoff
 from cancorderd.ipc.channel import Channel, ChannelClosed
 from cancorderd.ipc.messages import Notice, RecordingReport
 from cancorderd.python_command import python_command
-from cancorderd.worker.backlog import Backlog
+from cancorderd.worker.feed_socket import FeedSocket
 
 if TYPE_CHECKING:
+    import selectors
     from collections.abc import Callable
 
     from cancorderd.config.bus_settings import BusSettings
@@ -39,7 +39,6 @@ _CLOSE_S = 0.3
 and the supervisor learns its last counts."""
 _REAP_S = 0.02
 """Time for a process that has closed its socket to end."""
-_SEND_BUFFER = 1 << 20
 
 
 class RecordingFeed:
@@ -65,14 +64,12 @@ class RecordingFeed:
         self._settings = settings
         self._record = record
         self._command = command or _recorder_command
-        self._selector = selector
         self._notice = notice
         self._supervisor = supervisor
         self._channel: Channel | None = None
-        """None while no recorder runs; its socket is `_socket`."""
-        self._socket: socket.socket | None = None
+        """None while no recorder runs; its socket is that of `_out`."""
+        self._out = FeedSocket(settings.client_backlog, selector, self._on_end, self._receive)
         self._process: subprocess.Popen[bytes] | None = None
-        self._backlog = Backlog(settings.client_backlog)
         self._last_report = RecordingReport("recording", "", "", 0)
         self._last_report_s = self._started_s = self._next_start_s = 0.0
         self._failures = 0
@@ -84,88 +81,64 @@ class RecordingFeed:
         self._errors = 0
         """As `_frames`, for remote and error frames."""
         self._errors_dropped = 0
-        self._behind = False
-        self._dropped_at_last_tick = 0
         self._start(time.monotonic())
 
     def feed(self, batch: Batch) -> None:
         """Send a batch to the recorder. Never waits."""
         own = batch.whole() if self._record.errors else batch.external()
-        packets, frames, _, errors = own
-        if not packets:
+        if not own.packets or self._out.send(own):
             return
-        if self._socket is None:
-            self._dropped += frames
-            self._errors_dropped += errors
-            return
-        sent = 0
-        if not self._backlog.size:
-            try:
-                sent = self._socket.send(packets)
-            except BlockingIOError:
-                pass
-            except OSError:
-                self._dropped += frames
-                self._errors_dropped += errors
-                self._on_end()
-                return
-        if sent == len(packets):
-            self._backlog.frames_sent += frames
-            self._backlog.internal_sent += errors
-        else:
-            self._backlog.enqueue(own, sent)
-            self._watch()
+        self._dropped += own.frames
+        self._errors_dropped += own.internal
+        if self._out.socket:
+            self._on_end()
 
     def tick(self, now_s: float) -> None:
         """Start the recorder if it is due, and report that it falls behind. Call it once a second."""
-        if self._socket is None and now_s >= self._next_start_s:
+        if self._out.socket is None and now_s >= self._next_start_s:
             self._start(now_s)
-        dropped = self._backlog.frames_dropped
-        behind = dropped > self._dropped_at_last_tick
-        if behind and not self._behind:
+        if self._out.falls_behind():
             self._notice("warning", "recording falls behind: frames are missing in the file")
-        self._dropped_at_last_tick, self._behind = dropped, behind
 
     def report(self, now_s: float) -> RecordingReport:
         """Return the state of the recording, with the frames of all recorders of this worker."""
         report = self._last_report
         silent_s = now_s - self._last_report_s
-        if self._socket and silent_s > _SILENT_S:
+        if self._out.socket and silent_s > _SILENT_S:
             report = report._replace(
                 reason=f"the recorder has not answered for {silent_s:.0f} s. Check the disk of "
                 f"{self._record.directory}."
             )
         return report._replace(
             frames=self._frames + report.frames,
-            dropped=self._dropped + report.dropped + self._backlog.frames_dropped,
+            dropped=self._dropped + report.dropped + self._out.backlog.frames_dropped,
             errors=self._errors + report.errors,
-            errors_dropped=self._errors_dropped + report.errors_dropped + self._backlog.internal_dropped,
+            errors_dropped=self._errors_dropped + report.errors_dropped + self._out.backlog.internal_dropped,
         )
 
     @property
     def room(self) -> int:
         """Bytes that the recorder's backlog has room for, half of it being kept for bursts."""
-        return self._settings.client_backlog // 2 - self._backlog.size
+        return self._settings.client_backlog // 2 - self._out.backlog.size
 
     def release(self) -> None:
         """Close the socket in a process that a driver has forked; otherwise the recorder would outlive the worker."""
-        if self._socket:
-            self._socket.close()
+        self._out.release()
 
     def close(self) -> None:
         """End the stream, so that the recorder closes its file, and wait a moment for its last report."""
-        if self._socket is None:
+        sock, deadline_s = self._out.socket, time.monotonic() + _CLOSE_S
+        if sock is None:
             return
-        sock, deadline_s = self._socket, time.monotonic() + _CLOSE_S
         with contextlib.suppress(OSError):
-            while self._backlog.size and (left_s := deadline_s - time.monotonic()) > 0:
-                sock.settimeout(left_s)
-                self._send_chunk(sock)
+            self._out.send_rest(deadline_s)
             sock.shutdown(socket.SHUT_WR)
             while (left_s := deadline_s - time.monotonic()) > 0:
                 sock.settimeout(left_s)
                 if not self._receive():
                     break
+        self._dropped += self._out.backlog.frames_dropped
+        self._errors_dropped += self._out.backlog.internal_dropped
         self._disconnect()
 
     def _start(self, now_s: float) -> None:
@@ -174,17 +147,15 @@ class RecordingFeed:
         except OSError as error:
             self._schedule_start(f"the recorder cannot be started ({error.strerror or error})", now_s)
             return
-        self._socket, self._channel = ours, Channel(ours)
-        self._backlog, self._dropped_at_last_tick = Backlog(self._settings.client_backlog), 0
+        self._channel = Channel(ours)
+        self._out.open(ours)
         self._started_s = self._last_report_s = now_s
-        self._selector.register(ours, selectors.EVENT_READ, self._serve)
 
     def _spawn(self) -> socket.socket:
         """Start a recorder, and return the socket to it. Raises OSError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs, contextlib.ExitStack() as undo:
             undo.callback(ours.close)
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             command = self._command(self._settings, self._record, theirs.fileno())
             descriptors = [theirs.fileno()]
             if self._supervisor:
@@ -198,34 +169,6 @@ class RecordingFeed:
             )
             undo.pop_all()
         return ours
-
-    def _watch(self) -> None:
-        """Watch the socket for writing exactly while the backlog holds bytes."""
-        if self._socket:
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._backlog.size else 0)
-            if self._selector.get_key(self._socket).events != events:
-                self._selector.modify(self._socket, events, self._serve)
-
-    def _serve(self, events: int) -> None:
-        if events & selectors.EVENT_READ and not self._receive():
-            self._on_end()
-        if events & selectors.EVENT_WRITE and self._socket:
-            try:
-                while self._backlog.size and self._send_chunk(self._socket):
-                    pass
-            except BlockingIOError:
-                pass
-            except OSError:
-                self._on_end()
-            self._watch()
-
-    def _send_chunk(self, sock: socket.socket) -> bool:
-        """Send the backlog's next chunk; returns True if the socket had room for all of it."""
-        with self._backlog.next_bytes() as data:
-            size = len(data)
-            sent = sock.send(data)
-        self._backlog.mark_sent(sent)
-        return sent == size
 
     def _receive(self) -> bool:
         """Handle the recorder's messages; returns False at the end of its stream."""
@@ -245,7 +188,7 @@ class RecordingFeed:
 
     def _on_end(self) -> None:
         """The recorder has ended: count the frames that it had and did not write."""
-        report, backlog = self._last_report, self._backlog
+        report, backlog = self._last_report, self._out.backlog
         _, unsent = backlog.unsent()
         unwritten = max(0, backlog.frames_sent - report.frames - report.dropped)
         self._frames += report.frames
@@ -255,7 +198,6 @@ class RecordingFeed:
         self._errors_dropped += (
             report.errors_dropped + backlog.internal_dropped + backlog.internal_unsent() + unwritten
         )
-        self._backlog = Backlog(self._settings.client_backlog)
         self._disconnect()
         self._schedule_start(f"the recorder ended{self._exit_text()}", time.monotonic())
 
@@ -280,10 +222,8 @@ class RecordingFeed:
         )
 
     def _disconnect(self) -> None:
-        if self._socket:
-            self._selector.unregister(self._socket)
-            self._socket.close()
-            self._socket = self._channel = None
+        self._out.close()
+        self._channel = None
 
 
 def _recorder_command(settings: BusSettings, record: RecordSettings, descriptor: int) -> list[str]:

@@ -13,6 +13,7 @@ from tests.support.nats_server import NatsServer
 from tests.support.numbered_frames import numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 RATE = 1000
@@ -40,18 +41,21 @@ class Chain:
         ends: Ends | None = None,
         keys: str = "",
         server: NatsServer | None = None,
+        prefix: Sequence[str] = (),
+        rate: int = RATE,
         **limits: object,
     ) -> None:
-        """`keys` belong to [forward], `limits` to the stream."""
+        """`keys` belong to [forward], `limits` to the stream. The command of the gateway begins with `prefix`."""
         self.server = server or NatsServer(folder / "hub")
         ends = ends or Ends()
         self._limits = limits
         self._forward = f'[forward]\nurl = ["{ends.gateway or self.server.url}"]\ngateway = "{GATEWAY}"\n'
-        bus = f'[bus.a]\ninterface = "mock"\npattern = "numbered"\nrate = {RATE}\nstart = "always"\n'
+        bus = f'[bus.a]\ninterface = "mock"\npattern = "numbered"\nrate = {rate}\nstart = "always"\n'
         (folder / "gateway").mkdir()
         (folder / "viewer").mkdir()
         self._bus = bus
         self.gateway = Daemon(folder / "gateway", f"{self._forward}{keys}\n{bus}")
+        self.gateway.prefix = [*prefix]
         self.viewer = Daemon(
             folder / "viewer",
             f'[bus.far]\ninterface = "nats"\nurl = ["{ends.viewer or self.server.url}"]\n'
@@ -98,6 +102,10 @@ class Chain:
             what="new frames",
         )
         self._flow_s = max(self._flow_s, time.time() - began_s)
+
+    def ahead_s(self) -> float:
+        """Return the time by which the stamp of the last frame at the client is ahead of this machine's clock."""
+        return self.client.frames[-1].timestamp_us / 1e6 - time.time()
 
     def restart_clock(self) -> None:
         """Forget how long it took until now."""

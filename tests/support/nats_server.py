@@ -22,10 +22,13 @@ PROGRAM = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:/usr/
 class NatsServer:
     """A server with JetStream in `folder`. `settings` is added to its configuration."""
 
-    def __init__(self, folder: Path, settings: str = "", *, port: int = 0, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, folder: Path, settings: str = "", *, port: int = 0, host: str = "127.0.0.1", name: str = "hub"
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.host = host
+        self.name = name
         self.port = port or free_port()
         self.file = folder / "nats.conf"
         self.log = folder / "nats.log"
@@ -34,7 +37,7 @@ class NatsServer:
 
     def write(self, settings: str) -> None:
         self.file.write_text(
-            f'server_name: "hub"\nlisten: "{self.host}:{self.port}"\n'
+            f'server_name: "{self.name}"\nlisten: "{self.host}:{self.port}"\n'
             f'jetstream {{ store_dir: "{self.folder / "jetstream"}", max_file_store: 1GB }}\n{settings}\n'
         )
 
@@ -47,11 +50,15 @@ class NatsServer:
         return f"tls://{self.host}:{self.port}"
 
     def start(self) -> Self:
+        self.begin()
+        poll(self.accepts, what=f"{self.file} listens: {self.log.read_text(errors='replace')}")
+        return self
+
+    def begin(self) -> None:
+        """Start the server without waiting for it."""
         assert PROGRAM, "nats-server is missing: tests/run installs it"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([PROGRAM, "-c", self.file], stdout=log, stderr=log)
-        poll(self.accepts, what=f"{self.file} listens: {self.log.read_text(errors='replace')}")
-        return self
 
     def accepts(self) -> bool:
         assert self.process
@@ -77,6 +84,20 @@ class NatsServer:
 
     def __exit__(self, *_reason: object) -> None:
         self.kill()
+
+
+def cluster(folder: Path) -> list[NatsServer]:
+    """Return three servers that are one hub."""
+    ports = [free_port() for _ in range(3)]
+    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+    return [
+        NatsServer(
+            folder / f"hub-{number}",
+            f'cluster {{ name: fleet, listen: "127.0.0.1:{port}", routes: [{routes}] }}',
+            name=f"hub-{number}",
+        )
+        for number, port in enumerate(ports, 1)
+    ]
 
 
 class Authority:

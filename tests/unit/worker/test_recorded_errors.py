@@ -50,7 +50,7 @@ def test_recorder_gets_them_if_they_are_recorded(tmp_path: Path, errors: bool) -
 
 def test_losses_are_counted_apart(tmp_path: Path) -> None:
     feed = new_feed(tmp_path, "exit 1", errors=True)
-    for key, events in feed._selector.select(PATIENCE_S):
+    for key, events in feed._out._selector.select(PATIENCE_S):
         key.data(events)
     for _ in range(3):
         feed.feed(MIXED)

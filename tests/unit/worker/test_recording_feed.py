@@ -174,7 +174,7 @@ def test_recorder_that_reads_slowly_does_not_hold_up_the_end(
     recording = stage('while head -c 4096 <&"$1" >/dev/null; do sleep 0.05; done')
     for number in range(200):
         recording.feed.feed(batch(1000 * number, 1000))
-    assert recording.feed._backlog.size
+    assert recording.feed._out.backlog.size
     began_s = time.monotonic()
     recording.feed.close()
     assert time.monotonic() - began_s < busy_limit_s(5)
