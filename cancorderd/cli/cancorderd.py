@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import cancorderd
 from cancorderd.cli.configuration_file import DEFAULT_FILE, no_mistakes
@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> int:
     # A reload requested before the daemon can handle it waits; it would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    if os.getpid() == 1:  # the kernel sends process 1 of a container no signal that it does not handle
+        signal.signal(signal.SIGTERM, _end_at_once)
     command = parser()
     options = command.parse_args(arguments)
     if options.example:
@@ -95,6 +97,11 @@ def print_example() -> int:
         print(f"cancorderd: {error}", file=sys.stderr)
         return Exit.FAILED
     return Exit.DONE
+
+
+def _end_at_once(_number: int, _frame: object) -> NoReturn:
+    """End with the status of an end that was asked for: nothing has started yet."""
+    raise SystemExit(Exit.DONE)
 
 
 def read(path: str, *, limited: bool) -> Configuration | None:

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests.support.dead_file_system import AVAILABLE, dead_file_system
@@ -116,3 +117,21 @@ def test_a_start_without_an_answer_ends_with_the_reason(
     )  # fmt: skip
     assert done.returncode == 1
     assert reason in done.stderr
+
+
+def test_process_1_of_a_container_ends_when_told_to_while_it_waits_for_its_configuration(
+    tmp_path: Path, dead: DeadFileSystem
+) -> None:
+    file = tmp_path / "dead" / "cancorder.toml"
+    assert not file.exists()  # it answers, so that no earlier request is in the way
+    dead.stop_answering()
+    container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    daemon = [sys.executable, "-m", "cancorderd.cli.cancorderd", "-c", str(file)]
+    with subprocess.Popen([*container, *daemon], cwd=ROOT) as outside:
+        try:
+            poll(dead.is_waited_for, what="the file system is waited for")
+            (inside,) = psutil.Process(outside.pid).children()
+            inside.terminate()
+            assert outside.wait(60) == 0
+        finally:
+            outside.kill()

@@ -41,6 +41,17 @@ def test_a_runtime_folder_that_makes_no_sense_is_ignored(
     assert demo_folder(7) == "/run/user/7/cancorder"
 
 
+def test_without_a_folder_for_temporary_files_the_demo_is_looked_for_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    assert demo_folder(7) == "/tmp/cancorder-7"
+
+
 @pytest.mark.parametrize(
     ("keys", "well"),
     [
