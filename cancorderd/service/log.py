@@ -14,6 +14,7 @@ import sys
 import time
 
 from cancorderd.printable import printable
+from cancorderd.service import log_file
 from cancorderd.service.background_handler import BackgroundHandler, DescriptorHandler
 from cancorderd.service.error_stream import log_standard_error
 from cancorderd.service.repeated_messages import WINDOWS_S, RepeatedMessages, Summary, cause
@@ -167,7 +168,13 @@ def _add_fields(record: logging.LogRecord) -> bool:
 
 
 def _plain() -> logging.Handler:
-    output = DescriptorHandler(STANDARD_ERROR, getattr(sys.stderr, "encoding", None) or "utf-8")
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    path = os.environ.get(log_file.VARIABLE, "")
+    output = (
+        log_file.LogFileHandler(path, encoding)
+        if log_file.is_log_file(path, STANDARD_ERROR)
+        else DescriptorHandler(STANDARD_ERROR, encoding)
+    )
     output.setFormatter(PlainFormatter())
     return output
 

@@ -28,6 +28,7 @@ from cancorderd.adapters.failures import (
     failure_of_errno,
     occupied_reason,
 )
+from cancorderd.adapters.gs_usb import libusb
 from cancorderd.printable import error_text
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def adapters() -> list[UsbAdapter]:
 
     Raises SettingsRefused if libusb is not installed, and BusError if it cannot list devices.
     """
+    libusb.prepare()
     try:
         found = [_usb_adapter(device.gs_usb) for device in GsUsb.scan()]
     except usb.core.NoBackendError as error:
