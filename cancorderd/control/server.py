@@ -19,12 +19,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 import cancorderd
 from cancorderd.control import protocol
 from cancorderd.control.connections import ControlConnections
 from cancorderd.printable import printable
+from cancorderd.service.malformed_requests import http_log
 from cancorderd.supervisor.manager import Ending, NotServed, UnknownBus
 from cancorderd.supervisor.state_machine import Event
 
@@ -44,26 +44,10 @@ _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1
 """macOS: getsockopt(2) returns a struct xucred (sys/ucred.h), which begins with a version and the user."""
 
 log = logging.getLogger("cancorderd")
-_http_log = logging.getLogger("cancorderd.http")
+_http_log = http_log("cancorderd.http", "on the control socket")
 _FRAMES_HEAD = (
     f"HTTP/1.1 200 OK\r\nContent-Type: {protocol.FRAMES_TYPE}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
 ).encode()
-_LONGEST_MISTAKE = 100
-"""Characters of a malformed request's mistake that are logged."""
-
-
-def _shorten_mistakes_of_peers(record: logging.LogRecord) -> bool:
-    """Log a malformed request as one line: aiohttp logs it like a bug of ours, with a traceback."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError | web.RequestPayloadError):
-        mistake = printable(" ".join(str(error).split()), _LONGEST_MISTAKE)
-        record.msg, record.args = "malformed request on the control socket: %s", (mistake,)
-        record.exc_info = None
-        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
-    return True
-
-
-_http_log.addFilter(_shorten_mistakes_of_peers)
 
 
 def peer_user(sock: socket.socket) -> int:

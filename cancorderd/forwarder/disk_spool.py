@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from typing import TYPE_CHECKING
 
 from cancorderd.forwarder.entry import Entry, read_records, record
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _SUFFIX = ".batches"
 _IDS = "spool-ids"
 _MOST_IDS = 256
+_SPOOL_ID = re.compile(r"^[0-9a-f]{16}$", re.MULTILINE)
+"""A line of this file; a power cut may leave others."""
 _SEGMENT_BYTES = 4 << 20
 _FEWEST_SEGMENTS = 8
 """Whole segments are dropped if the spool is full: most of the limit should stay in use."""
@@ -74,7 +77,7 @@ class DiskSpool:
         path = os.path.join(self._folder, _IDS)
         try:
             with open(path, encoding="ascii", errors="replace") as file:
-                known = file.read().split()[-_MOST_IDS:]
+                known = _SPOOL_ID.findall(file.read())[-_MOST_IDS:]
         except OSError:
             known = []
         known += dict.fromkeys(spool for spool, _ in self.stored if spool not in known)

@@ -21,7 +21,8 @@ _FIXED = struct.Struct(">BIQQ8sQIQQQ5QIBd")
 """Length of the name, of the body; order, position; spool id, number, frames, before, first, last, lost, epoch, flags,
 time of creation."""
 _HEAD = _PREFIX.size + _FIXED.size
-_LARGEST_BODY = 1 << 20
+_LARGEST_BODY = 1 << 17
+"""Twice as much as a forwarder writes. Damage is searched for records: a greater one would take longer for each candidate."""
 _COMPRESSED = 1
 
 
@@ -133,8 +134,7 @@ def _record_at(data: bytes, at: int) -> tuple[Entry, int] | None:
         bool(flags & _COMPRESSED),
     )
     name_end = at + _HEAD + name_size
-    entry = Entry(
-        order, data[at + _HEAD : name_end].decode(), head, data[name_end:end], created, position=position
-    )
+    name = data[at + _HEAD : name_end].decode(errors="replace")
+    entry = Entry(order, name, head, data[name_end:end], created, position=position)
     entry.on_disk = True
     return entry, end

@@ -1,4 +1,4 @@
-"""Calls of JetStream's API, typed. Each raises HubError.
+"""Calls of JetStream's API, typed. Each raises HubError, whatever answers.
 
 Requests are written here rather than taken from nats-py's JetStream context, which creates consumers for many
 of them: a right to create consumers is a right to write.
@@ -7,6 +7,7 @@ of them: a right to create consumers is a right to write.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +18,7 @@ from cancorderd.hub.failures import ApiError, NoJetStream, StreamMissing
 from cancorderd.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from nats.aio.msg import Msg
 
@@ -31,6 +32,8 @@ NO_MESSAGE = 10037
 WRONG_LAST_SEQUENCE = 10071
 NO_JETSTREAM_ACCOUNT = 10039
 NO_JETSTREAM_CLUSTER = 10008
+_MOST_STREAMS = 10_000
+"""Names that are read: a server that names more, or the same ones again and again, is not listened to for ever."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,16 @@ def server_version(text: str) -> tuple[int, int, int]:
 
 
 async def account_info(connection: HubConnection, *, within_s: float = ANSWER_WITHIN_S) -> AccountInfo:
-    answer = await _call(connection, f"{API}.INFO", None, within_s)
-    limits = answer.get("limits", {})
-    return AccountInfo(
-        int(answer.get("storage", 0)),
-        int(limits.get("max_storage", -1)),
-        int(answer.get("streams", 0)),
-        int(limits.get("max_streams", -1)),
-    )
+    subject = f"{API}.INFO"
+    answer = await _call(connection, subject, None, within_s)
+    with _understood(connection, subject):
+        limits = answer.get("limits", {})
+        return AccountInfo(
+            int(answer.get("storage", 0)),
+            int(limits.get("max_storage", -1)),
+            int(answer.get("streams", 0)),
+            int(limits.get("max_streams", -1)),
+        )
 
 
 async def stream_names(
@@ -115,15 +120,18 @@ async def stream_names(
 ) -> list[str]:
     """Return the names of all streams, or of those that hold `subject`."""
     names: list[str] = []
+    target = f"{API}.STREAM.NAMES"
     while True:
         request: dict[str, Any] = {"offset": len(names)}
         if subject:
             request["subject"] = subject
-        answer = await _call(connection, f"{API}.STREAM.NAMES", request, within_s)
-        page = answer.get("streams") or []
-        names += [printable(str(name)) for name in page]
-        if not page or len(names) >= int(answer.get("total", 0)):
-            return names
+        answer = await _call(connection, target, request, within_s)
+        with _understood(connection, target):
+            page = [printable(str(name)) for name in answer.get("streams") or []]
+            fresh = set(page).difference(names)
+            names += page
+            if not fresh or len(names) >= min(int(answer.get("total", 0)), _MOST_STREAMS):
+                return names
 
 
 async def stream_info(
@@ -134,21 +142,23 @@ async def stream_info(
     Raises StreamMissing.
     """
     request = None if subjects is None else {"subjects_filter": subjects}
-    return _stream(await _call(connection, f"{API}.STREAM.INFO.{stream}", request, within_s))
+    return await _stream(connection, f"{API}.STREAM.INFO.{stream}", request, within_s)
 
 
 async def create_stream(connection: HubConnection, config: Mapping[str, Any]) -> StreamInfo:
-    return _stream(await _call(connection, f"{API}.STREAM.CREATE.{config['name']}", config, ANSWER_WITHIN_S))
+    return await _stream(connection, f"{API}.STREAM.CREATE.{config['name']}", config)
 
 
 async def update_stream(connection: HubConnection, config: Mapping[str, Any]) -> StreamInfo:
-    return _stream(await _call(connection, f"{API}.STREAM.UPDATE.{config['name']}", config, ANSWER_WITHIN_S))
+    return await _stream(connection, f"{API}.STREAM.UPDATE.{config['name']}", config)
 
 
 async def purge_stream(connection: HubConnection, stream: str) -> int:
     """Delete all messages of a stream; returns how many."""
-    answer = await _call(connection, f"{API}.STREAM.PURGE.{stream}", None, ANSWER_WITHIN_S)
-    return int(answer.get("purged", 0))
+    subject = f"{API}.STREAM.PURGE.{stream}"
+    answer = await _call(connection, subject, None, ANSWER_WITHIN_S)
+    with _understood(connection, subject):
+        return int(answer.get("purged", 0))
 
 
 async def delete_stream(connection: HubConnection, stream: str) -> None:
@@ -178,7 +188,10 @@ async def last_direct(
         answer = await connection.request(f"{API}.DIRECT.GET.{stream}", request, within_s=within_s)
     except NoJetStream as error:
         raise _unreadable(connection, stream) from error
-    return None if (answer.headers or {}).get("Status") == "404" else _direct(answer)
+    if (answer.headers or {}).get("Status") == "404":
+        return None
+    with _understood(connection, f"{API}.DIRECT.GET.{stream}"):
+        return _direct(answer)
 
 
 async def read_batch(
@@ -214,10 +227,12 @@ async def read_batch(
             headers = answer.headers or {}
             status = headers.get("Status")
             if status is None:
-                messages.append(_direct(answer))
+                with _understood(connection, target):
+                    messages.append(_direct(answer))
                 continue
             if status == "204":
-                return StoredBatch(messages, int(headers.get("Nats-Num-Pending", "0")))
+                with _understood(connection, target):
+                    return StoredBatch(messages, int(headers.get("Nats-Num-Pending", "0")))
             if status == "404":
                 return StoredBatch(messages, 0)
             if status == "503":
@@ -234,20 +249,22 @@ async def read_batch(
 async def _message(
     connection: HubConnection, stream: str, which: dict[str, Any], within_s: float
 ) -> StoredMessage | None:
+    target = f"{API}.STREAM.MSG.GET.{stream}"
     try:
-        answer = await _call(connection, f"{API}.STREAM.MSG.GET.{stream}", which, within_s)
+        answer = await _call(connection, target, which, within_s)
     except ApiError as error:
         if error.code == NO_MESSAGE:
             return None
         raise
-    stored = answer["message"]
-    return StoredMessage(
-        int(stored["seq"]),
-        str(stored["subject"]),
-        headers_of(base64.b64decode(stored.get("hdrs", ""))),
-        base64.b64decode(stored.get("data", "")),
-        time_us(str(stored["time"])),
-    )
+    with _understood(connection, target):
+        stored = answer["message"]
+        return StoredMessage(
+            int(stored["seq"]),
+            str(stored["subject"]),
+            headers_of(base64.b64decode(stored.get("hdrs", ""))),
+            base64.b64decode(stored.get("data", "")),
+            time_us(str(stored["time"])),
+        )
 
 
 def _unreadable(connection: HubConnection, stream: str) -> StreamMissing:
@@ -290,23 +307,48 @@ def time_us(text: str) -> int:
     return int(whole.timestamp()) * 1_000_000 + int(f"{fraction:0<6}"[:6])
 
 
-def _stream(answer: Mapping[str, Any]) -> StreamInfo:
-    config, state = answer["config"], answer["state"]
-    return StreamInfo(
-        str(config["name"]),
-        str(answer.get("created", "")),
-        config,
-        StreamState(
-            int(state["messages"]),
-            int(state["bytes"]),
-            int(state["first_seq"]),
-            int(state["last_seq"]),
-            time_us(state["first_ts"]),
-            time_us(state["last_ts"]),
-            state.get("subjects") or {},
-        ),
-        str((answer.get("cluster") or {}).get("leader", "")),
-    )
+async def _stream(
+    connection: HubConnection,
+    subject: str,
+    request: Mapping[str, Any] | None,
+    within_s: float = ANSWER_WITHIN_S,
+) -> StreamInfo:
+    """Return the stream that the answer to a request describes."""
+    answer = await _call(connection, subject, request, within_s)
+    with _understood(connection, subject):
+        config, state = answer["config"], answer["state"]
+        subjects = (state.get("subjects") or {}).items()
+        return StreamInfo(
+            str(config["name"]),
+            str(answer.get("created", "")),
+            config,
+            StreamState(
+                int(state["messages"]),
+                int(state["bytes"]),
+                int(state["first_seq"]),
+                int(state["last_seq"]),
+                time_us(state["first_ts"]),
+                time_us(state["last_ts"]),
+                {str(held): int(count) for held, count in subjects},
+            ),
+            str((answer.get("cluster") or {}).get("leader", "")),
+        )
+
+
+@contextlib.contextmanager
+def _understood(connection: HubConnection, subject: str) -> Iterator[None]:
+    """Turn the exceptions of code that reads an answer into an ApiError: no JetStream answers like that."""
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as failure:
+        raise ApiError(f"{connection.server}: the answer to {subject} is no JetStream answer.") from failure
 
 
 async def _call(
@@ -314,13 +356,11 @@ async def _call(
 ) -> dict[str, Any]:
     payload = b"" if request is None else json.dumps(request).encode()
     answer = await connection.request(subject, payload, within_s=within_s)
-    try:
+    with _understood(connection, subject):
         content = json.loads(answer.data)
         error = content.get("error")
-    except (ValueError, AttributeError) as failure:
-        raise ApiError(f"{connection.server}: the answer to {subject} is no JetStream answer.") from failure
-    if error is not None:
-        raise _refusal(connection, subject, error)
+        if error is not None:
+            raise _refusal(connection, subject, error)
     return content  # type: ignore[no-any-return]
 
 

@@ -55,7 +55,7 @@ class Login:
         self._check_throttle(neighbour)
         if given.token:
             right = self._token is not None and hmac.compare_digest(
-                given.token.encode(), self._token.encode()
+                given.token.encode(errors="surrogateescape"), self._token.encode()
             )
             if not right:
                 self._throttle.failed(neighbour, time.monotonic())

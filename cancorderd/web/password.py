@@ -60,7 +60,8 @@ def parse(line: str) -> PasswordHash:
     except (binascii.Error, ValueError) as error:
         raise MalformedPassword from error
     sound = n > 1 and n & (n - 1) == 0 and r > 0 and 0 < p <= _MOST_P and 128 * n * r <= _MOST_MEMORY
-    if not sound or len(salt) < SALT_BYTES or len(key) != KEY_BYTES:
+    # RFC 7914, 2: N is less than 2^(128 * r / 8).
+    if not sound or n.bit_length() > 16 * r or len(salt) < SALT_BYTES or len(key) != KEY_BYTES:
         raise MalformedPassword
     return PasswordHash(n, r, p, salt, key)
 

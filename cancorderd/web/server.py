@@ -16,6 +16,7 @@ from cancorderd.config.settings_json import rebuilt
 from cancorderd.config.web_settings import WebSettings
 from cancorderd.hidden_folders import remedy_if_hidden
 from cancorderd.ipc.exit_statuses import SideExit
+from cancorderd.service.malformed_requests import http_log
 from cancorderd.web.access import Networks, own_names
 from cancorderd.web.application import Application
 from cancorderd.web.connections import Connections, listening_socket
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from cancorderd.web.password import PasswordHash
 
 log = logging.getLogger("cancorderd.web")
+_http_log = http_log("cancorderd.web.http", "of a browser")
 
 _ASK_AGAIN_S = 0.5
 _ALIVE_EVERY_S = 1.0
@@ -119,6 +121,7 @@ class WebServer:
         runner = web.AppRunner(
             application.app,
             access_log=None,
+            logger=_http_log,
             keepalive_timeout=_KEEPALIVE_S,
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_HEADER,

@@ -28,11 +28,17 @@ def result(name: str, drill: Drill, scale: Scale) -> Result:
     return Result(name, drill.breaks, row, time.monotonic() - began_s)
 
 
+def _end(*_: object) -> None:
+    """End everything that the drill has started; a second signal must not keep it from that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
+
+
 def main(form: str, minutes: str, name: str) -> None:
     """Run the drill `name`; `form` is short or long, `minutes` the length of the soak or empty."""
     # A shell makes its background processes ignore Ctrl+C, and their children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _end)
     if os.environ.get("CANCORDER_FAULTS_APART"):
         bring_loopback_up()
     # Only the result is written to the standard output, whatever the drill prints.

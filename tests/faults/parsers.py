@@ -45,7 +45,9 @@ from cancorderd.protocol.internal_packets import InternalDecoder
 from cancorderd.protocol.packets import MAX_PACKET, PacketDecoder, WireError
 from cancorderd.supervisor.port_memory import PortMemory
 from tests.faults.drill import Drill, Row, Scale
+from tests.faults.hub_parsers import feed, hub_answers, hub_messages, hub_texts, spool_ids, spool_segment
 from tests.faults.mutation import Mutations, lines_of, store, stored
+from tests.faults.web_parsers import page_messages, password_line, request_headers
 from tests.support.harness import ROOT
 from tests.support.strict_packets import strict_frames
 
@@ -273,6 +275,8 @@ def halves(data: bytes) -> tuple[bytes, bytes]:
 SOURCES = (slcan, slcan_set_up, can_frame, gs_usb, can_api_v3, error_frame, netlink)
 FILES = (configuration, port_memory, log_file, texts)
 STREAMS = (wire, channel_messages, control_answers)
+HUB = (hub_answers, hub_messages, hub_texts, spool_segment, spool_ids, feed)
+WEB = (page_messages, request_headers, password_line)
 
 
 def damaged(parsers: tuple[Callable[[bytes], None], ...], _folder: Path, scale: Scale) -> Row:
@@ -333,5 +337,7 @@ DRILLS = (
     Drill("sources", "damaged input from adapters and the kernel", functools.partial(damaged, SOURCES)),
     Drill("files", "damaged files and words", functools.partial(damaged, FILES)),
     Drill("streams", "damaged streams, messages and answers", functools.partial(damaged, STREAMS)),
+    Drill("hub", "damaged answers and messages of the hub, spool", functools.partial(damaged, HUB)),
+    Drill("web", "damaged words of browsers", functools.partial(damaged, WEB)),
     Drill("properties", "all properties of tests/unit, more examples", properties),
 )

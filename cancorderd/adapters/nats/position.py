@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from cancorderd.hub.headers import BatchHead, HeaderError, Losses, parse_batch_id
+from cancorderd.hub.headers import BatchHead, Losses, parse_batch_id
 
 
 class Position(NamedTuple):
@@ -31,6 +31,6 @@ def from_text(text: str, of: str) -> Position | None:
     try:
         known, created, sequence, batch, frames, before, first_us, last_us, lost, epoch = json.loads(text)
         head = BatchHead(parse_batch_id(batch), frames, before, first_us, last_us, Losses(*lost), epoch)
-    except (ValueError, TypeError, HeaderError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     return Position(created, sequence, head) if known == of else None

@@ -169,6 +169,15 @@ def test_removed_segments_are_gone(tmp_path: Path) -> None:
     disk.close()
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xfe\n", b"aaaaaaa", b"\0" * 100, b"x" * 16])
+def test_damaged_spool_ids_are_forgotten(tmp_path: Path, damage: bytes) -> None:
+    good = ("c" * 16 + "\n").encode()
+    (tmp_path / "spool-ids").write_bytes(good + damage)
+    known = DiskSpool(str(tmp_path), LIMIT).spool_ids("b" * 16)
+    assert known == ["c" * 16, "b" * 16]
+    assert DiskSpool(str(tmp_path), LIMIT).spool_ids("b" * 16)[0] == "c" * 16
+
+
 def test_spool_ids_of_batches_on_the_disk_are_known_in_any_case(tmp_path: Path) -> None:
     """Without this, batches whose id is unknown would pass for had already."""
     disk = DiskSpool(str(tmp_path), LIMIT)

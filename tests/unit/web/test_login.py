@@ -50,6 +50,12 @@ def test_password_is_needed_again_and_again() -> None:
     asyncio.run(check())
 
 
+def test_a_token_that_is_no_text_is_wrong() -> None:
+    login = Login(quick_hash("right"), TOKEN)
+    header = b"Bearer \xff\xfe".decode(errors="surrogateescape")  # as aiohttp does
+    assert not asyncio.run(passes(login, header, token_suffices=True))
+
+
 def test_token_opens_only_what_a_token_opens() -> None:
     async def check() -> None:
         login = Login(quick_hash("horse"), TOKEN)

@@ -40,6 +40,7 @@ SALT_TEXT = base64.b64encode(SALT).decode()
         f"scrypt$1073741824$8$1${SALT_TEXT}${KEY}",  # a terabyte of memory
         f"scrypt$32768$8$1000000${SALT_TEXT}${KEY}",  # hours
         f"scrypt$32767$8$1${SALT_TEXT}${KEY}",
+        f"scrypt$65536$1$1${SALT_TEXT}${KEY}",  # more than there can be with so small blocks (RFC 7914, 2)
         f"scrypt$-2$8$1${SALT_TEXT}${KEY}",
         f"scrypt$x$8$1${SALT_TEXT}${KEY}",
         f"scrypt$32768$8$1$!${KEY}",
