@@ -32,8 +32,8 @@ def port(tmp_path: Path) -> Iterator[SlcanPort]:
         yield port
 
 
-def open_bus(gateway: StartGateway, visit: Visit, port: SlcanPort, tmp_path: Path) -> Page:
-    running = gateway(f'[bus.body]\ninterface = "slcan"\nchannel = "{tmp_path / "tty"}"\n')
+def open_bus(gateway: StartGateway, visit: Visit, port: SlcanPort, tmp_path: Path, keys: str = "") -> Page:
+    running = gateway(f'[bus.body]\ninterface = "slcan"\nchannel = "{tmp_path / "tty"}"\n{keys}')
     running.wait_state("body", "running")
     assert port.opened.is_set()
     page = visit(running).open("body")
@@ -157,6 +157,18 @@ def test_signals_and_the_chart_of_one(gateway: StartGateway, visit: Visit, tmp_p
     page.get_by_role("button", name="Close chart").click()
     expect(page.locator(".signal-chart")).to_be_hidden()
     expect(signal).to_be_focused()
+
+
+def test_a_filter_by_signal_finds_an_id_that_comes_later(
+    gateway: StartGateway, visit: Visit, port: SlcanPort, tmp_path: Path
+) -> None:
+    shutil.copy(ROOT / "contrib/mock.dbc", tmp_path)
+    page = open_bus(gateway, visit, port, tmp_path, 'database = "mock.dbc"\n')
+    page.get_by_role("searchbox").fill("EngineSpeed")
+    port.write(b"t123101\r")
+    expect(page.locator(".live")).to_contain_text("No id passes the filter.")
+    port.write(b"t0A880000000000000000\r")
+    expect(row(page, "0A8").get_by_role("button", name="EngineSpeed")).to_contain_text("rpm")
 
 
 def test_a_database_that_cannot_be_read_costs_the_signals_alone(gateway: StartGateway, visit: Visit) -> None:

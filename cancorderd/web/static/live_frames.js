@@ -128,6 +128,8 @@ export class LiveFrames {
     }
     this.order.splice(low, 0, row);
     this.arranged = false;
+    // The filter may mean one of its signals, which nobody decodes before the page asks for them.
+    if (this.search.value) this.watchSoon();
   }
 
   schedule() {
