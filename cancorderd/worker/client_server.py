@@ -1,4 +1,4 @@
-"""TCP server of a bus: accepts clients, sends frames to them, hands them over to the next worker.
+"""TCP server of a bus: admits clients, sends frames to them, hands them over to the next worker.
 
 Non-blocking throughout: a client that does not read fills its own backlog and delays nobody. `backlog`
 decides which of its frames are dropped.
@@ -7,37 +7,32 @@ decides which of its frames are dropped.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import heapq
-import ipaddress
 import selectors
-import socket
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cancorderd.ipc.messages import MOST_READERS, ClientHandover, ClientReport
 from cancorderd.protocol.addresses import address_text
 from cancorderd.protocol.audience_mark import audience_mark
 from cancorderd.protocol.batch import Batch
-from cancorderd.protocol.tcp_options import keep_alive
-from cancorderd.worker.backlog import CHUNK_BYTES, Backlog
+from cancorderd.worker.acceptor import Acceptor
+from cancorderd.worker.admission import Admission
+from cancorderd.worker.backlog import CHUNK_BYTES
+from cancorderd.worker.client_connection import (
+    ClientConnection,
+    counted_host,
+    make_way,
+    set_options,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    import socket
+    from collections.abc import Callable, Iterable, Iterator
 
     from cancorderd.config.bus_settings import BusSettings
 
-_USER_TIMEOUT_MS = 120_000
-"""A peer that acknowledges nothing for this long is considered gone. This also ends a client that stalls for
-so long: Linux applies it to the probes of a closed window (net/ipv4/tcp_timer.c, tcp_probe_timer)."""
-_SEND_BUFFER = 256 << 10
-"""By default the kernel lets the buffer of a stalled client grow to 4 MB, in addition to the backlog, which is
-counted here. This size is a quarter of a second of the busiest bus: no link is slow enough to need more."""
-_ACCEPTS_AT_ONCE = 16
-_DRIVERS_FROM, _SELECT_LIMIT = 512, 1024
-"""Descriptors that are left to the driver."""
 _DISCARD_BYTES = 1 << 16
 _READS_PER_S = 16
 """A client that sends more often is not read again until the next second: clients have nothing to send."""
@@ -48,56 +43,6 @@ _READER_BACKLOG = 1 << 20
 _STALLED_S = 10.0
 """Time after which frames that could wait no longer wait for a client that takes nothing."""
 _TOO_SLOW = "reads too slowly (slow_client = disconnect)"
-
-
-class ClientConnection:
-    """A client, or a tap (see `ClientHandover.tap`)."""
-
-    __slots__ = (
-        "address",
-        "backlog",
-        "connected_at_s",
-        "events",
-        "host",
-        "internal",
-        "marked",
-        "moved",
-        "new",
-        "reads",
-        "socket",
-        "tap",
-    )
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        address: str,
-        host: str,
-        connected_at_s: float,
-        limit: int,
-        *,
-        tap: bool = False,
-        marked: bool = False,
-        internal: bool = False,
-    ) -> None:
-        self.socket = sock
-        self.address = address
-        self.host = host
-        """The host that counts for `max_clients_per_host`; empty if none does."""
-        self.connected_at_s = connected_at_s
-        self.backlog = Backlog(limit)
-        self.tap = tap
-        self.marked = marked
-        self.internal = internal
-        """Whether its stream has remote and error frames, too: see `ClientHandover.internal`."""
-        self.new = True
-        """True until `ClientServer.audience` has counted it."""
-        self.moved = (0, 0.0)
-        """Bytes sent when it was last seen to take some, and when that was (see `ClientServer.room`)."""
-        self.reads = 0
-        """Number of reads in this second."""
-        self.events = 0
-        """Events for which the selector watches the socket."""
 
 
 class ClientServer:
@@ -117,10 +62,8 @@ class ClientServer:
         self._settings = settings
         self._selector = selector
         self._notice = notice
-        self._networks = [ipaddress.ip_network(network, strict=False) for network in settings.allow]
-        self._listeners: list[socket.socket] = []
-        self._paused: list[socket.socket] = []
-        """Those of `_listeners` that are not watched at present."""
+        self._admission = Admission(settings)
+        self._acceptor = Acceptor(selector, notice, self._admit)
         self._connections: dict[int, ClientConnection] = {}
         """Clients and taps by descriptor."""
         self._taps = 0
@@ -190,9 +133,7 @@ class ClientServer:
 
     def listen(self, listener: socket.socket) -> None:
         """Accept clients on a listening socket."""
-        listener.setblocking(False)
-        self._listeners.append(listener)
-        self._selector.register(listener, selectors.EVENT_READ, self._acceptor(listener))
+        self._acceptor.listen(listener)
 
     def broadcast(self, batch: Batch) -> None:
         """Send a batch to every client, with a single call; bytes that the socket refuses go to its backlog."""
@@ -253,7 +194,7 @@ class ClientServer:
         """Serve a client of an earlier worker, if it is still there and the settings still allow it."""
         try:
             host = "" if client.tap else sock.getpeername()[0]
-            if client.tap or self._allowed(host):
+            if client.tap or self._admission.allows(host):
                 self._serve_further(client, sock, unsent, host)
                 return
             reason = "is no longer allowed: disconnected"
@@ -275,7 +216,7 @@ class ClientServer:
         connection = ClientConnection(
             sock,
             client.address,
-            _counted_host(host),
+            counted_host(host),
             client.connected_at_s,
             min(limit, _READER_BACKLOG) if client.internal else limit,
             tap=client.tap,
@@ -294,7 +235,7 @@ class ClientServer:
         clients = [connection for connection in self._connections.values() if not connection.tap]
         staying: list[ClientConnection] = []
         for connection in sorted(clients, key=lambda connection: connection.connected_at_s):
-            if limit := self._reached_limit(connection.host, staying):
+            if limit := self._admission.reached_limit(connection.host, staying):
                 self._disconnect(connection, limit)
             else:
                 staying.append(connection)
@@ -331,21 +272,14 @@ class ClientServer:
         self._taps = self.readers = 0
 
     def close(self) -> None:
-        for listener in self._listeners:
-            if listener not in self._paused:
-                self._selector.unregister(listener)
-            listener.close()
-        self._listeners.clear()
-        self._paused.clear()
+        self._acceptor.close()
         for connection in self._connections.values():
             connection.socket.close()
         self._connections.clear()
 
     def resume_accepting(self) -> None:
-        """Accept clients again after a pause (see `_pause`). Call it about once a second."""
-        for listener in self._paused:
-            self._selector.register(listener, selectors.EVENT_READ, self._acceptor(listener))
-        self._paused.clear()
+        """Accept clients again after a pause. Call it about once a second."""
+        self._acceptor.resume()
 
     def resume_reading(self, now_s: float) -> None:
         """Once a second, read again from clients that have sent too much. Call it at least as often."""
@@ -360,77 +294,39 @@ class ClientServer:
 
     def release(self) -> None:
         """Close every socket in a process that a driver has forked: the connections are the worker's alone."""
-        for sock in (*self._listeners, *(connection.socket for connection in self._connections.values())):
+        for sock in (
+            *self._acceptor.listeners,
+            *(connection.socket for connection in self._connections.values()),
+        ):
             sock.close()
 
-    def _acceptor(self, listener: socket.socket) -> Callable[[int], None]:
-        return lambda _events: self._accept(listener)
-
-    def _pause(self, listener: socket.socket, error: OSError) -> None:
-        """Stop accepting for a moment: clients that wait would otherwise wake the loop again and again."""
-        self._selector.unregister(listener)
-        self._paused.append(listener)
-        text = error.strerror or str(error)
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            text += ". Raise the limit of open files (LimitNOFILE=, ulimit -n), or lower max_clients"
-        self._notice("warning", f"a client cannot be accepted at present: {text}.")
-
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_ACCEPTS_AT_ONCE):
-            try:
-                sock, peer = listener.accept()
-            except BlockingIOError:
-                return
-            except ConnectionAbortedError:  # the client has gone before it was accepted
-                continue
-            except OSError as error:
-                if error.errno == errno.EINVAL:  # the supervisor has shut it down: the bus moves or stops
-                    self._selector.unregister(listener)
-                    self._listeners.remove(listener)
-                    listener.close()
-                    return
-                self._pause(listener, error)
-                return
-            address = address_text(peer[0].removeprefix("::ffff:"), peer[1])
-            if not self._allowed(peer[0]):
-                sock.close()
-                self._notice("warning", f"client {address} refused: its address is not in allow")
-            elif limit := self._reached_limit(_counted_host(peer[0]), self._connections.values()):
-                sock.close()
-                self._notice("warning", f"client {address} refused: {limit}")
-            else:
-                self._greet(sock, address, peer[0])
+    def _admit(self, sock: socket.socket, peer: Any) -> None:
+        """Serve a new client if the settings allow it."""
+        address = address_text(peer[0].removeprefix("::ffff:"), peer[1])
+        if not self._admission.allows(peer[0]):
+            sock.close()
+            self._notice("warning", f"client {address} refused: its address is not in allow")
+        elif limit := self._admission.reached_limit(counted_host(peer[0]), self._connections.values()):
+            sock.close()
+            self._notice("warning", f"client {address} refused: {limit}")
+        else:
+            self._greet(sock, address, peer[0])
 
     def _greet(self, sock: socket.socket, address: str, host: str) -> None:
         backlog = self._settings.client_backlog
         try:
-            _set_options(sock)
-            self._add(ClientConnection(sock, address, _counted_host(host), time.monotonic(), backlog))
+            set_options(sock)
+            self._add(ClientConnection(sock, address, counted_host(host), time.monotonic(), backlog))
         except OSError as error:  # macOS refuses options of a connection that has been reset
             sock.close()
             self._notice("info", f"client {address} left at once: {error.strerror or error}")
         else:
             self._notice("info", f"client {address} connected")
 
-    def _reached_limit(self, host: str, others: Collection[ClientConnection]) -> str:
-        """Return the limit that allows no further client from this host beside `others`; empty if there is none."""
-        limit, per_host = self._settings.max_clients, self._settings.max_clients_per_host
-        if sum(not other.tap for other in others) >= limit:
-            return f"max_clients is {limit}"
-        if per_host is not None and host and sum(other.host == host for other in others) >= per_host:
-            return f"max_clients_per_host is {per_host}"
-        return ""
-
-    def _allowed(self, host: str) -> bool:
-        if not self._networks:
-            return True
-        address = _ip_address(host)
-        return any(address in network for network in self._networks)
-
     def _add(self, connection: ClientConnection) -> None:
         """Serve a connection. If this raises OSError, close its socket."""
         connection.socket.setblocking(False)
-        _make_way(connection)
+        make_way(connection)
         self._watch(connection)
         self._connections[connection.socket.fileno()] = connection
         self._taps += connection.tap
@@ -540,34 +436,3 @@ class ClientServer:
         dropped = connection.backlog.frames_dropped
         lost = f", {dropped} frames were dropped for it" if dropped else ""
         self._notice("info", f"client {connection.address} left: {reason}{lost}")
-
-
-def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return the address of a peer; a client of IPv4 is known by its address of IPv4, on any socket."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def _counted_host(host: str) -> str:
-    """Return the host that counts for `max_clients_per_host`: a zone belongs to it, and loopback never counts."""
-    if not host or _ip_address(host).is_loopback:
-        return ""
-    return host.removeprefix("::ffff:")
-
-
-def _make_way(connection: ClientConnection) -> None:
-    """Leave the upper half of the descriptors up to 1023 to the driver: many drivers use select(), which takes no more."""
-    if _DRIVERS_FROM <= connection.socket.fileno() < _SELECT_LIMIT:
-        with contextlib.suppress(OSError):  # the limit of open files is lower
-            descriptor = fcntl.fcntl(connection.socket, fcntl.F_DUPFD_CLOEXEC, _SELECT_LIMIT)
-            connection.socket.close()
-            connection.socket = socket.socket(fileno=descriptor)
-            connection.socket.setblocking(False)
-
-
-def _set_options(sock: socket.socket) -> None:
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-    keep_alive(sock)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)

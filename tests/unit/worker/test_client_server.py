@@ -17,7 +17,7 @@ from cancorderd.adapters.mock_settings import MockSettings
 from cancorderd.config.settings_json import rebuilt
 from cancorderd.ipc.messages import ClientHandover
 from cancorderd.protocol.audience_mark import MarkedDecoder, audience_mark
-from cancorderd.worker import client_server
+from cancorderd.worker import admission, client_connection
 from cancorderd.worker.client_server import ClientServer
 from tests.support.descriptors import free_descriptors, low_descriptors_in_use
 from tests.support.harness import PATIENCE_S
@@ -520,12 +520,13 @@ def accept_from(stage: Stage, address: str) -> socket.socket:
 @pytest.fixture
 def hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let 127.0.1.0/24 be other hosts: a namespace without networks has no other addresses."""
-    real = client_server._ip_address
+    real = client_connection.ip_address
 
     def moved(host: str) -> Any:
         return real(host.replace("127.0.1.", "10.0.1."))
 
-    monkeypatch.setattr(client_server, "_ip_address", moved)
+    for module in (client_connection, admission):
+        monkeypatch.setattr(module, "ip_address", moved)
 
 
 @pytest.mark.usefixtures("hosts")
@@ -563,7 +564,7 @@ def test_loopback_never_counts_for_a_host(stage: Stage) -> None:
     ],
 )
 def test_host_that_counts(peer: str, host: str) -> None:
-    assert client_server._counted_host(peer) == host
+    assert client_connection.counted_host(peer) == host
 
 
 @pytest.mark.usefixtures("hosts")
