@@ -46,6 +46,7 @@ GUIDE = (
     "guide/**/*.md",
     "guide/how-fast/*",
     "guide/web/*",
+    "containers/*",
     "mock.dbc",
     "examples/*",
     "hub/*",

@@ -24,6 +24,7 @@ PATTERNS = (
     "packaging/systemd/**/*",
     "packaging/udev/*",
     "contrib/mock.dbc",
+    "contrib/containers/*",
     "contrib/examples/*",
     "contrib/grafana/*",
     "contrib/guide/**/*",

@@ -15,7 +15,7 @@ SCRIPTS = [
         "packaging/debian/postrm",
     ),
     *("packaging/launchd/install", "packaging/man/build", "packaging/release/run"),
-    "packaging/homebrew/formula",
+    *("packaging/homebrew/formula", "packaging/oci/build", "packaging/oci/customize"),
     *("contrib/demo", ".ci/run", "tests/run", "tests/bench/run", "tests/fresh/run", "tests/fresh/guest"),
     *("tests/lab/run", "tests/lab/machine", "tests/usb/run", "tests/usb/machine"),
 ]
