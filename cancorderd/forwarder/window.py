@@ -70,17 +70,15 @@ class Window:
         """Take the answer to the publish that expected `sequence` before it. After a refusal, nothing counts any more."""
         expected, entry = self._in_flight[0] if self._in_flight else (0, None)
         if status:
-            return Refused(int(status) if status.isdigit() else 0, f"status {status}")
+            return Refused(_code(status), f"status {status}")
         try:
             answer = json.loads(data)
             error = answer.get("error")
             stored = answer.get("seq")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return Refused(0, "an answer that is no JSON object")
         if isinstance(error, dict):
-            return Refused(
-                int(error.get("err_code") or error.get("code") or 0), str(error.get("description"))
-            )
+            return Refused(_code(error.get("err_code") or error.get("code")), str(error.get("description")))
         if entry is None or sequence + 1 != expected or stored != expected:
             return Refused(0, f"sequence number {stored} in place of {expected}")
         self._in_flight.popleft()
@@ -91,3 +89,9 @@ class Window:
     def silent(self, now_s: float) -> bool:
         """Return whether the hub has acknowledged nothing for too long."""
         return bool(self._in_flight) and now_s - self._last_progress_s > SILENT_S
+
+
+def _code(value: object) -> int:
+    """Return an error code of the hub as a number; 0 if it is none."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0

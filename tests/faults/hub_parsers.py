@@ -11,8 +11,9 @@ from cancorderd.adapters.nats.account import Account
 from cancorderd.adapters.nats.bodies import BodyDecoder, BodyError
 from cancorderd.adapters.nats.moments import MomentError, span_of
 from cancorderd.forwarder.disk_spool import DiskSpool
-from cancorderd.forwarder.entry import Damage, read_records
+from cancorderd.forwarder.entry import Damage, Entry, read_records
 from cancorderd.forwarder.feed_cut import FeedCutter
+from cancorderd.forwarder.window import Window
 from cancorderd.hub import headers, jetstream
 from cancorderd.hub.failures import HubError
 from tests.support.strict_packets import strict_frames
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _STREAM = "CAN"
 _SPOOL_LIMIT = 1 << 20
+_ENTRY = Entry(1, "a", headers.BatchHead(headers.BatchId("0123456789abcdef", 1), 1, 0, 0, 0), b"", 0.0)
 
 
 class _Answer:
@@ -73,6 +75,9 @@ def hub_answers(data: bytes) -> None:
             _returned(call())
         except HubError as error:
             assert str(error).isprintable(), "an unprintable error"
+    window = Window(1, 0.0)
+    window.publish(_ENTRY, 0.0)
+    window.answer(1, body, jetstream.headers_of(block).get("Status"), 1.0)
     jetstream.server_version(body.decode(errors="replace"))
 
 

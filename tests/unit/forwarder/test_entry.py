@@ -49,3 +49,10 @@ def test_any_bytes_are_damage(garbage: bytes) -> None:
     data = garbage + record(batch(5))
     assert 5 in numbers(data)
     assert [end for _, end in read_records(data)][-1] == len(data)
+
+
+def test_the_beginning_of_a_record_in_damage_is_passed_over() -> None:
+    whole = record(batch(5))
+    assert numbers(b"CcB1" * 100 + whole) == [5]
+    assert numbers(b"x" + whole[:60] + whole) == [5]
+    assert numbers(whole[1:] + whole) == [5]

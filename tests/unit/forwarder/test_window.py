@@ -44,6 +44,13 @@ def test_acknowledgements_take_batches_out_in_order() -> None:
         (42, stored(43), None, 0),
         (41, b"no JSON", None, 0),
         (41, b"[]", None, 0),
+        (41, b"[" * 100_000, None, 0),
+        (41, b'{"error": {"code": 503}}', None, 503),
+        (41, b'{"error": {"err_code": "x"}}', None, 0),
+        (41, b'{"error": {"err_code": [1]}}', None, 0),
+        (41, b'{"error": "denied"}', None, 0),
+        (41, b"", "\u00b2", 0),
+        (41, b"", "none", 0),
     ],
 )
 def test_anything_else_is_a_refusal(before: int, data: bytes, status: str | None, code: int) -> None:

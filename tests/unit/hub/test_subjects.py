@@ -44,3 +44,8 @@ def test_every_host_name_makes_a_gateway_name(hostname: str) -> None:
 )
 def test_default_names(hostname: str, gateway: str) -> None:
     assert subjects.default_gateway(hostname, "0123abcd") == gateway
+
+
+@pytest.mark.parametrize(("length", "kept"), [(54, 54), (55, 55), (56, 55), (300, 55)])
+def test_as_much_of_a_host_name_as_there_is_room_for_is_kept(length: int, kept: int) -> None:
+    assert subjects.default_gateway("a" * length, "0123abcd") == "a" * kept + "-0123abcd"

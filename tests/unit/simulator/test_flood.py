@@ -8,10 +8,11 @@ import struct
 
 import pytest
 
+from cancorderd.protocol import quality_frame
 from cancorderd.protocol.batch import EMPTY_BATCH, Batch
 from cancorderd.protocol.frame import BRS, EXTENDED, FD
 from cancorderd.simulator.flood import ARBITRATION_ID, GATHER_S, MAX_BATCH_FRAMES, MAX_BEHIND_S, Flood
-from cancorderd.simulator.flood_payloads import Numbered
+from cancorderd.simulator.flood_payloads import Numbered, Quality
 from tests.unit.simulator.simulation_runs import frames_of
 
 OFFSET_US = 1_700_000_000_000_000.0
@@ -128,3 +129,23 @@ def test_fd_frames_of_64_bytes_carry_numbers_and_id() -> None:
         (0x1234567, FD | BRS | EXTENDED, 64)
     }
     assert [int.from_bytes(frame.data[:8]) for frame in frames] == list(range(1_000))
+
+
+def test_a_call_too_early_makes_nothing_and_postpones_nothing() -> None:
+    flood = Flood(10, 0, 50.0)
+    due_s = flood.due_s()
+    for now_s in (50.0, 50.05, due_s - 1e-6):
+        assert flood.advance(now_s, OFFSET_US) == EMPTY_BATCH
+        assert flood.due_s() == due_s
+    assert flood.advance(due_s + 1e-6, OFFSET_US).frames == 1
+
+
+@pytest.mark.parametrize(("length", "magic"), [(8, b"\xca\xfe"), (32, b"\xca\xfd"), (64, b"\xca\xfd")])
+def test_payloads_of_the_quality_test_have_their_format(length: int, magic: bytes) -> None:
+    payloads = Quality(length, 7).payloads(5, [0, 1000, 2000])
+    assert [len(payload) for payload in payloads] == [length] * 3
+    for number, payload in enumerate(payloads, 5):
+        assert payload.startswith(magic)
+        found = quality_frame.parse(payload, fd=length > 8)
+        assert found is not None
+        assert (found.sequence, found.test_id) == (number, 7)

@@ -252,3 +252,13 @@ def test_messages_pass_to_and_from_can_isotp(length: int, block_size: int, fd: b
     stranger.stack.send(message)
     assert stranger.exchange(ours) == [message]
     assert stranger.errors == []
+
+
+def test_a_frame_completes_a_message_once() -> None:
+    sender = endpoint()
+    sender.send(b"\x01")
+    frame = sender.outbox.pop()
+    assert sender.sent(frame, 0.0)
+    assert not sender.sent(frame, 0.0)
+    waiting = sending()
+    assert not waiting.sent(frame, 0.0), "the first frame waits for flow control"

@@ -82,3 +82,24 @@ def test_clearing_is_refused_while_the_engine_is_on(seed: int) -> None:
     for request, response in log:
         if request.payload == b"\x04":
             assert response == (b"\x7f\x04\x22" if bench.vehicle.engine_on else b"\x44")
+
+
+def share(payload: bytes, at_first: int) -> float:
+    """Return how often in a cycle a request is sent, apart from `at_first` times in each round."""
+    rounds = [poll(seed) for seed in range(60)]
+    requests = sum(request.payload == payload for _, log, _ in rounds for request, _ in log)
+    return (requests - at_first * len(rounds)) / sum(cycles for _, _, cycles in rounds)
+
+
+def test_codes_and_bitmaps_are_requested_now_and_then() -> None:
+    assert 0.02 < share(b"\x01\x00", 1) < 0.09
+    assert 0.05 < share(b"\x03", 2) < 0.15
+    assert 0.02 < share(b"\x07", 0) < 0.09
+    assert share(b"\x09\x02", 1) == 0
+
+
+def test_codes_are_cleared_at_the_end_of_one_round_in_five_at_all_ecus() -> None:
+    logs = [poll(seed)[1] for seed in range(60)]
+    clearing = [request for log in logs for request, _ in log if request.payload == b"\x04"]
+    assert 3 <= len(clearing) <= 24
+    assert all(request.functional for request in clearing)

@@ -62,3 +62,28 @@ def test_a_faster_bus_carries_more_background() -> None:
 
 def test_background_ids_are_those_of_the_background_traffic() -> None:
     assert {cyclic.arbitration_id for cyclic in TRAFFIC} == BACKGROUND_IDS
+
+
+@pytest.mark.parametrize(
+    ("key", "lowest", "highest", "step"),
+    [
+        ("bitrate", 1, 1_000_000, 1), ("data_bitrate", 1, 10_000_000, 1), ("rate", 0, 10_000_000, 1),
+        ("burst", 1, 10_000, 1), ("count", 0, 1 << 62, 1), ("test_id", 0, 0xFF, 1),
+        ("image_size", 32, 262_144, 1), ("block_length", 3, 4095, 1), ("busy_rate", 0, 1, 0.001),
+        ("conditions_rate", 0, 1, 0.001), ("wrong_key_rate", 0, 1, 0.001), ("transfer_error_rate", 0, 1, 0.001),
+        ("slip_rate", 0, 1, 0.001),
+    ],
+)  # fmt: skip
+def test_each_option_has_a_lowest_and_a_highest_value(
+    key: str, lowest: int, highest: int, step: float
+) -> None:
+    needed: dict[str, Any] = {
+        "burst": {"pattern": "numbered", "rate": 100},
+        "count": {"pattern": "numbered", "rate": 100},
+        "test_id": {"pattern": "quality", "rate": 100},
+    }.get(key, {})
+    for value in (lowest, highest):
+        assert getattr(Options(**{**needed, key: value}), key) == value
+    for value in (lowest - step, highest + step):
+        with pytest.raises(ValueError, match=f"^{key}: "):
+            Options(**{**needed, key: value})

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
 from cancorderd.protocol.frame import EXTENDED
 from cancorderd.web.frame_table import key_text, row_key
-from cancorderd.web.page_messages import MOST_DECODED, MessageError, Ready, Watch, encode, read_message
+from cancorderd.web.page_messages import (
+    LONGEST_MESSAGE,
+    MOST_DECODED,
+    MessageError,
+    Ready,
+    Watch,
+    encode,
+    read_message,
+)
 
 
 def watch(**changes: object) -> str:
@@ -47,3 +56,15 @@ def test_hostile_text_stays_one_json_string() -> None:
         {"time": 1.0, "bus": "a", "level": "info", "text": '</script><img src=x onerror="alert(1)">\u2028'}
     ]
     assert json.loads(encode({"kind": "events", "events": events}))["events"] == events  # type: ignore[typeddict-item]
+
+
+def test_a_message_of_the_greatest_length_is_read() -> None:
+    assert read_message('{"kind": "ready"}'.ljust(LONGEST_MESSAGE)) == Ready()
+    with pytest.raises(MessageError):
+        read_message('{"kind": "ready"}'.ljust(LONGEST_MESSAGE + 1))
+
+
+def test_messages_are_compact_and_hold_no_number_that_a_browser_cannot_read() -> None:
+    assert encode({"kind": "hello", "control": True}) == '{"kind":"hello","control":true}'
+    with pytest.raises(ValueError):
+        encode({"kind": "signals", "bus": "a", "signals": {"7E8": math.nan}, "reason": ""})

@@ -51,3 +51,17 @@ SALT_TEXT = base64.b64encode(SALT).decode()
 def test_other_lines_are_refused(line: str) -> None:
     with pytest.raises(MalformedPassword):
         parse(line)
+
+
+def test_a_line_for_as_much_memory_as_is_allowed_is_read() -> None:
+    found = parse(f"scrypt$131072$8$16${SALT_TEXT}${KEY}")
+    assert (found.n, found.r, found.p) == (1 << 17, 8, 16)
+    for line in (
+        f"scrypt$262144$8$1${SALT_TEXT}${KEY}",
+        f"scrypt$131072$8$17${SALT_TEXT}${KEY}",
+        f"scrypt$131072$8$0${SALT_TEXT}${KEY}",
+        f"scrypt$131072$8$1${SALT_TEXT[:-3]}A\n=${KEY}",
+        f"scrypt$131072$8$1${SALT_TEXT}${KEY[:-1]}*=",
+    ):
+        with pytest.raises(MalformedPassword):
+            parse(line)

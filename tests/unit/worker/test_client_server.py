@@ -590,9 +590,13 @@ def test_lowered_limit_disconnects_the_youngest(limits: dict[str, int], staying:
         stage.close()
 
 
-def test_lowered_limit_disconnects_no_tap() -> None:
+@pytest.mark.parametrize("first", ["tap", "client"])
+def test_lowered_limit_disconnects_no_tap(first: str) -> None:
     stage = Stage(max_clients=1)
-    tap, client = stage.adopt_tap(), stage.connect()
+    if first == "tap":
+        tap, client = stage.adopt_tap(), stage.connect()
+    else:
+        client, tap = stage.connect(), stage.adopt_tap()
     stage.server.enforce_limits()
     stage.server.broadcast(batch(0, 1))
     assert numbers(tap.recv(1 << 16)) == numbers(client.recv(1 << 16)) == [0]

@@ -104,6 +104,21 @@ def test_overflow_flag_is_counted_and_the_frame_sent() -> None:
     assert decoder.overflows == 2
 
 
+def test_frames_that_can_does_not_have_are_counted_as_malformed() -> None:
+    decoder = GsUsbDecoder()
+    strange = (
+        host_frame(RTR | 1, flags=2),  # CAN FD has no remote frames
+        host_frame(1, code=16, flags=1),  # a code beyond the highest, with the flag of an overflow
+        host_frame(RTR | 1, flags=3),
+    )
+    assert decoded(decoder, *strange) == []
+    assert (decoder.malformed, decoder.remote_frames, decoder.overflows) == (3, 0, 2)
+    assert decoded(decoder, host_frame(RTR | 1), host_frame(1, code=15, data=bytes(8))) == [
+        Frame(NOW_US, 1, 0, bytes(8))
+    ]
+    assert (decoder.malformed, decoder.remote_frames) == (3, 1)
+
+
 def test_filter_drops_frames() -> None:
     decoder = GsUsbDecoder(accepts=lambda arbitration_id, extended: extended and arbitration_id == 7)
     assert len(decoded(decoder, host_frame(7), host_frame(EFF | 7), host_frame(EFF | 8))) == 1
