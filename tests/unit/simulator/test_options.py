@@ -75,7 +75,7 @@ def test_background_ids_are_those_of_the_background_traffic() -> None:
     ],
 )  # fmt: skip
 def test_each_option_has_a_lowest_and_a_highest_value(
-    key: str, lowest: int, highest: int, step: float
+    key: str, lowest: float, highest: float, step: float
 ) -> None:
     needed: dict[str, Any] = {
         "burst": {"pattern": "numbered", "rate": 100},
