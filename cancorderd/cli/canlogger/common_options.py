@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from cancorderd.cli.help_text import HelpFormatter
+
 BUS_NAME = "can"
 """Name of the bus, which the network and the log require."""
 DEFAULT_BITRATE = 500_000
@@ -32,7 +34,7 @@ def parser(command: str, description: str, epilog: str) -> argparse.ArgumentPars
         prog=command,
         description=description,
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     command_parser.add_argument(
         "--port", "-p", type=int, metavar="PORT",

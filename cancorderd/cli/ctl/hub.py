@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
 from cancorderd.cli.ctl import hub_check, hub_ls, hub_streams, hub_users
+from cancorderd.cli.help_text import HelpFormatter
 
 if TYPE_CHECKING:
     from cancorderd.cli.ctl.subcommand import Commands
@@ -25,7 +25,7 @@ def add_parser(commands: Commands) -> None:
         help=summary,
         description=f"{summary[:1].upper()}{summary[1:]}.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     hub_check.add_parser(actions)

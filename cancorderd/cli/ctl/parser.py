@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 
 import cancorderd
@@ -28,6 +27,7 @@ from cancorderd.cli.ctl import (
     web,
 )
 from cancorderd.cli.ctl.command_parser import CommandParser
+from cancorderd.cli.help_text import HelpFormatter
 
 _EPILOG = """\
 examples:
@@ -63,7 +63,7 @@ def parser() -> CommandParser:
         prog="cancorderctl",
         description="Query and control a running cancorderd.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     program.add_argument(
         "--socket",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -10,10 +9,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cancorderd.cli.ctl import subcommand
 from cancorderd.cli.ctl.terminal import print_error
+from cancorderd.cli.help_text import HelpFormatter
 from cancorderd.control.client import ControlError
 from cancorderd.control.protocol import Exit
 
 if TYPE_CHECKING:
+    import argparse
+
     from cancorderd.cli.ctl.subcommand import Commands
     from cancorderd.installation.environment import Environment
     from cancorderd.installation.service_files import ServiceFiles
@@ -32,7 +34,7 @@ def add_parser(commands: Commands) -> None:
         help=_SUMMARY,
         description=f"{_SUMMARY[:1].upper()}{_SUMMARY[1:]}.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     install = subcommand.add_command(

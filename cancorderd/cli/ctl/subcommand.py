@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, TypeAlias
 
+from cancorderd.cli.help_text import HelpFormatter
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,7 +42,7 @@ def add_command(
         help=summary,
         description=f"{summary[:1].upper()}{summary[1:]}.",
         epilog="\n".join(["examples:", *shown, ""]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.set_defaults(run=run, usage_error=parser.error)
     # Accepted after the command, too; SUPPRESS keeps a value that was given before the command.

@@ -57,6 +57,26 @@ def test_every_option_is_explained(page: str, parser: argparse.ArgumentParser) -
         assert option in text
 
 
+def every_parser() -> list[argparse.ArgumentParser]:
+    """Return the parsers of all programs and of all their commands."""
+    found = []
+    waiting = list(PARSERS.values())
+    while waiting:
+        found.append(parser := waiting.pop())
+        for action in parser._actions:
+            if action.nargs == argparse.PARSER and isinstance(action.choices, dict):
+                waiting += action.choices.values()
+    return found
+
+
+def test_help_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    parsers = every_parser()
+    assert len(parsers) > 25
+    wide = [line for parser in parsers for line in parser.format_help().splitlines() if len(line) > 80]
+    assert not wide
+
+
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize(
     "command", [["groff", "-ww", "-man", "-Tutf8"], ["mandoc", "-Tlint"]], ids=["groff", "mandoc"]

@@ -82,6 +82,22 @@ def test_recordings_are_written_and_an_unreachable_folder_is_reported(installed:
         assert f"ReadWritePaths={OPEN}" in lost["recording"]["reason"]
 
 
+def test_files_that_the_service_cannot_see_are_reported_as_such(installed: None) -> None:
+    buses = ""
+    for name in ("tmp", "home"):
+        Path(f"/{name}/drive.log").write_text("(1.0) can0 123#11\n")
+        buses += f'[bus.{name}]\ninterface = "replay"\nfile = "/{name}/drive.log"\n'
+    lost = '[bus.lost]\ninterface = "mock"\nstart = "always"\nrecord = { directory = "/tmp/recordings" }\n'
+    with Service(buses + lost) as service:
+        for name in ("tmp", "home"):
+            reason = service.wait_state(name, "waiting")["reason"]
+            assert f"The service cannot see /{name} of this machine" in reason
+        reason = poll(
+            lambda: service.buses()["lost"]["recording"]["reason"], what="the reason of the recorder"
+        )
+        assert "The service cannot see /tmp of this machine" in reason
+
+
 @pytest.mark.usefixtures("fresh_avahi")
 def test_vcan_serial_port_and_zeroconf_work(installed: None, vcan0: str) -> None:
     with network("lan0", "192.168.77.1/24", "fd00:77::1/64"), SlcanPort(ADAPTER) as adapter:
