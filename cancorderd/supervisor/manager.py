@@ -16,16 +16,11 @@ from cancorderd.ipc.messages import MOST_READERS
 from cancorderd.printable import printable
 from cancorderd.supervisor import backlog_shares
 from cancorderd.supervisor.bus import Bus
+from cancorderd.supervisor.bus_ports import BusPorts
 from cancorderd.supervisor.changes import Change, ChangeKind, differing_keys, find_changes
 from cancorderd.supervisor.forwarding import Forwarding
 from cancorderd.supervisor.heartbeat import CHECK_EVERY_S, Check
-from cancorderd.supervisor.listeners import (
-    ListenerKeeper,
-    ListenRequest,
-    PortUnavailable,
-    listen_on_free_port,
-    renew,
-)
+from cancorderd.supervisor.listeners import ListenerKeeper
 from cancorderd.supervisor.port_memory import PortMemory
 from cancorderd.supervisor.start_queue import StartQueue
 from cancorderd.supervisor.state_machine import Event, State
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
     from cancorderd.config.bus_settings import BusSettings
     from cancorderd.config.configuration import Configuration
     from cancorderd.control.protocol import StatusAnswer, WebStatus
-    from cancorderd.supervisor.listeners import Renewal
     from cancorderd.supervisor.side_process import SideProcess
     from cancorderd.supervisor.worker_process import NewWorker, Tap
 
@@ -104,7 +98,7 @@ class ReloadOutcome(NamedTuple):
 
 
 class Manager:
-    """Every bus by name, and the owner of their ports. `bus_changed` is called after each change of a bus."""
+    """Every bus by name. `bus_changed` is called after each change of a bus."""
 
     def __init__(
         self,
@@ -122,8 +116,8 @@ class Manager:
         self.configuration = configuration
         self.path = path
         self._bus_changed = bus_changed
-        self._keeper = keeper or ListenerKeeper()
         self._memory = memory or PortMemory(configuration.daemon.state_dir)
+        self._ports = BusPorts(keeper or ListenerKeeper(), self._memory)
         self._tap = tap
         self._new_worker = new_worker
         self._starts = StartQueue()
@@ -144,13 +138,8 @@ class Manager:
 
     def start(self) -> None:
         """Start every enabled bus; on return, every available port is open."""
-        fixed = self._configured_ports()
-        requests = {}
-        for settings in self.configuration.buses:
-            if settings.enabled:
-                port = settings.port or self._remembered_port(settings, fixed)
-                requests[settings.name] = ListenRequest(settings.listen, port)
-        self._keeper.prepare(requests)
+        self._ports.fix(self.configuration.buses)
+        self._ports.prepare(settings for settings in self.configuration.buses if settings.enabled)
         self._limit_backlogs()
         self._forwarding.configure(self.configuration.forward, self.configuration.daemon.state_dir)
         self._start_enabled([self._add(settings) for settings in self.configuration.buses])
@@ -206,6 +195,7 @@ class Manager:
             displaced = self._displaced(configuration)
             # From now on, a command that starts a bus takes no port that this configuration gives to another bus.
             self.configuration = configuration
+            self._ports.fix(configuration.buses)
             self._limit_backlogs()
             forwarding = self._forwarding.configure(configuration.forward, configuration.daemon.state_dir)
             if forwarding:
@@ -321,63 +311,6 @@ class Manager:
             return None
         return {"address": settings.address, "reason": self.web.reason if self.web else ""}
 
-    def open_port(self, bus: Bus) -> tuple[int, list[socket.socket]]:
-        """Return a bus's port and its listening sockets. Raises PortUnavailable.
-
-        A configured port is used; otherwise the remembered port; otherwise the first free port.
-        """
-        settings = bus.settings
-        fixed = self._configured_ports()
-        port = settings.port or self._remembered_port(settings, fixed)
-        if port is None:
-            return self._open_free_port(bus, fixed)
-        try:
-            sockets = self._keeper.open(bus.name, settings.listen, port)
-        except PortUnavailable as error:
-            if settings.port or not error.owner:
-                raise
-            # Another program has the kept port, perhaps by chance for a connection: the bus goes on without it.
-            other, sockets = self._open_free_port(bus, fixed)
-            log.warning(
-                "port %d, which is kept for this bus, is in use by %s: port %d until the bus is started again. "
-                "End that program, or set port.",
-                port, error.owner, other, extra={"bus": bus.name},
-            )  # fmt: skip
-            return other, sockets
-        if settings.port is None:
-            self._remember(bus, port, fixed)
-        return port, sockets
-
-    def renew_port(self, bus: Bus, sockets: list[socket.socket]) -> Renewal:
-        renewal = renew(bus.settings.listen, bus.port, sockets)
-        if renewal.stale or renewal.fresh:
-            self._keeper.replace(bus.name, renewal)
-        return renewal
-
-    def close_port(self, bus: Bus, sockets: list[socket.socket]) -> None:
-        self._keeper.close(bus.name, sockets)
-
-    def _open_free_port(self, bus: Bus, fixed: set[int]) -> tuple[int, list[socket.socket]]:
-        """Return the first free port and its sockets."""
-        port, sockets = listen_on_free_port(bus.settings.listen, fixed | self._memory.others(bus.name))
-        self._keeper.adopt(bus.name, sockets)
-        self._remember(bus, port, fixed)
-        return port, sockets
-
-    def _remember(self, bus: Bus, port: int, fixed: set[int]) -> None:
-        """Keep the port for a bus that has no kept port, or whose kept port is fixed for another bus."""
-        if self._memory.get(bus.name) in (None, *fixed):
-            self._memory.remember(bus.name, port)
-
-    def _remembered_port(self, settings: BusSettings, fixed: set[int]) -> int | None:
-        """Return the earlier port of a bus without `port`; None if that port is fixed for another bus."""
-        port = self._keeper.inherited_port(settings.name, settings.listen) or self._memory.get(settings.name)
-        return None if port in fixed else port
-
-    def _configured_ports(self) -> set[int]:
-        """Return the ports that the configuration gives to a bus, enabled or not: no other bus takes them."""
-        return {settings.port for settings in self.configuration.buses if settings.port}
-
     def _displaced(self, configuration: Configuration) -> set[str]:
         """Return the buses whose automatic port is given to another bus by this configuration."""
         owners = {settings.port: settings.name for settings in configuration.buses if settings.port}
@@ -405,7 +338,7 @@ class Manager:
         """Add a bus that is not started yet."""
         bus = Bus(
             settings,
-            self,
+            self._ports,
             self._on_change,
             tap=self._tap,
             new_worker=self._new_worker,
