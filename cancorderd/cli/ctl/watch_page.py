@@ -78,34 +78,48 @@ def page(
     status = snapshot.status
     buses = snapshot.arranged(height, view)
     urgent = _urgent(snapshot, now, view)
-    body: list[Line] = []
     scroll = ""
     if view.help:
         body = wrapped([[(line, "")] for line in HELP], width)
     elif status:
-        names = [bus["name"] for bus in buses]
-        selected = names.index(view.selected) if view.selected in names else 0
-        room = height - (1 if low and not urgent else 2 if low else 3) - (bool(urgent) and not low)
-
-        def lines_of(part: list[BusStatus]) -> list[Line]:
-            table = fitted_bus_table.bus_lines(
-                part, snapshot.at, width, bars=bars, losing=snapshot.losing, selected=view.selected
-            )
-            lines = wrapped(table, width)
-            return [line for line in lines if line] if low else lines
-
-        part = _part(buses, selected, room, lines_of)
-        if part.buses < len(buses):
-            scroll = f"buses {part.first + 1} to {part.first + part.buses} of {len(buses)}, j and k scroll; "
-        body = part.lines[:room]
-        if snapshot.problem:  # the table is out of date
-            body = [[("".join(text for text, _ in line), "dim")] if line else [] for line in body]
+        above = (1 if low else 3) + bool(urgent)  # headings, and a blank line
+        body, scroll = _table(snapshot, buses, view, (width, height - above), low=low, bars=bars)
+    else:
+        body = []
     headings = [(bus_table.heading(status) if status else "cancorderd", "bold"), *urgent]
     if not low or not status:
         order = f"by {view.order}; " if view.order else ""
         headings.append((f"{clock}  {scroll}{order}{_totals(buses)}; q quits, ? help", ""))
     lines: list[Line] = [[(_shortened(text, width), style)] for text, style in headings]
     return [*lines, *([] if low or not body else [[]]), *body]
+
+
+def _table(
+    snapshot: Snapshot, buses: list[BusStatus], view: View, size: tuple[int, int], *, low: bool, bars: Bars
+) -> tuple[list[Line], str]:
+    """Return the table of the buses that fit, and which they are if there are more."""
+    width, room = size
+
+    def lines_of(part: list[BusStatus]) -> list[Line]:
+        table = fitted_bus_table.bus_lines(
+            part, snapshot.at, width, bars=bars, losing=snapshot.losing, selected=view.selected
+        )
+        lines = wrapped(table, width)
+        return [line for line in lines if line] if low else lines
+
+    names = [bus["name"] for bus in buses]
+    selected = names.index(view.selected) if view.selected in names else 0
+    part = _part(buses, selected, room, lines_of)
+    scroll = ""
+    if part.buses < len(buses):
+        scroll = f"buses {part.first + 1} to {part.first + part.buses} of {len(buses)}, j and k scroll; "
+    lines = part.lines[:room]
+    return (_dimmed(lines) if snapshot.problem else lines), scroll
+
+
+def _dimmed(lines: list[Line]) -> list[Line]:
+    """Return a table that is out of date, without its colours."""
+    return [[("".join(text for text, _ in line), "dim")] if line else [] for line in lines]
 
 
 def wrapped(lines: list[Line], width: int) -> list[Line]:
