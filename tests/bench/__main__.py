@@ -23,7 +23,7 @@ from tests.support.harness import ROOT
 _SECONDS = 4.0
 _OMITTED = {
     "mcandump, candump and socketcand": "they read SocketCAN only, and this benchmark brings its adapters along as "
-    "pseudo-terminals. The lab (`tests/lab/run`) has vcan.",
+    "pseudo-terminals. `tests/bench/lab` has the first two on vcan.",
     "python-can's can_logger": "it writes files and serves nobody. The row of gs_usb has python-can's own reader.",
     "TouCAN's own delay": "its driver is a library of the vendor. The row of TouCAN has an emulated one, which costs next to nothing.",
 }

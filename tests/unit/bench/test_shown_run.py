@@ -8,9 +8,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.bench.committed_run import PAGE, PICTURES, README, RUN
+from tests.bench import lab_page
+from tests.bench.committed_run import LAB_RUN, PAGE, PICTURES, README, RUN
 from tests.bench.compare import spread
 from tests.bench.curves import CURVES
+from tests.bench.lab_windows import NOBODY, PROGRAMS, Plan, Window, rows_of, windows_of
 from tests.bench.page import guide_figures, head, number, readme_figures, replaced, table
 from tests.bench.plot import Axis, main, picture, pictures
 
@@ -26,6 +28,51 @@ def run() -> dict[str, Any]:
 def test_pages_have_the_figures_of_the_run(run: dict[str, Any]) -> None:
     for page, figures in ((PAGE, guide_figures(run)), (README, readme_figures(run))):
         assert replaced(page.read_text(), figures) == page.read_text(), REMEDY
+
+
+@pytest.fixture
+def lab_run() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(LAB_RUN.read_text())
+    return found
+
+
+def test_page_has_the_figures_of_the_run_in_the_lab(lab_run: dict[str, Any]) -> None:
+    text = PAGE.read_text()
+    assert lab_page.replaced(text, lab_run) == text, "Measure a new one: tests/bench/lab --write"
+    lab_run["rows"][0]["us"]["mcandump"] = 77.7
+    assert "| 77.7 (" in lab_page.table(lab_run)
+
+
+def test_run_in_the_lab_is_whole(lab_run: dict[str, Any]) -> None:
+    programs = set(PROGRAMS) - {NOBODY}
+    assert {"mcandump", "can-utils", "Linux of the lab"} <= lab_run["head"]["versions"].keys()
+    assert [row["rate"] for row in lab_run["rows"]] == lab_run["plan"]["rates"]
+    assert all(set(row["us"]) == set(row["spread_us"]) == programs for row in lab_run["rows"])
+    assert set(lab_run["profile"]) == programs
+    assert lab_run["frames"]["cancorderd"]["sent"] == lab_run["frames"]["cancorderd"]["received"]
+
+
+def test_a_frame_costs_what_it_costs_more_than_with_nobody() -> None:
+    plan = Plan(rates=[100], rounds=3, seconds=1.0)
+    cost_us = {NOBODY: 10.0, "cancorderd": 60.0, "mcandump": 40.0, "candump": 10.0}
+    windows = [
+        # The second round is sent at half the rate, on a machine half as fast.
+        Window(program, rate, 100 / slow, slow * cost_us[program] * 100 / slow / 1e6, 0.6 / slow)
+        for number, (program, rate) in enumerate(windows_of(plan))
+        for slow in [2 if 4 <= number < 8 else 1]
+    ]
+    (row,) = rows_of(windows)
+    assert row.us == pytest.approx({"cancorderd": 50.0, "mcandump": 30.0, "candump": 0.0})
+    assert row.spread_us["cancorderd"] == pytest.approx((50.0, 100.0))
+    assert (row.sent_per_s, row.idle) == (50.0, 0.3)
+
+
+def test_a_rate_that_the_machine_cannot_carry_has_no_figures(lab_run: dict[str, Any]) -> None:
+    row = lab_run["rows"][-1] | {"rate": 5000, "idle": 0.3}
+    assert lab_page.table(lab_run | {"rows": [row]}).splitlines()[-1].startswith("| 5,000 | ")
+    row["idle"] = 0.01
+    last = lab_page.table(lab_run | {"rows": [row]}).splitlines()[-1]
+    assert last == "| 5,000 (the machine is never idle) |  |  |  |"
 
 
 def test_pictures_are_those_of_the_run(run: dict[str, Any]) -> None:
