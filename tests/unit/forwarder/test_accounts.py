@@ -61,6 +61,14 @@ def test_batches_that_are_loaded_again_count_from_the_last_acknowledged_one() ->
     assert account.spool_lost(batch(3)) == 10
 
 
+def test_without_an_acknowledged_batch_everything_counts_anew() -> None:
+    account = SentAccount()
+    account.begin_spool(SPOOL, "a")
+    assert account.spool_lost(batch(4)) == 30
+    account.resume()
+    assert account.spool_lost(batch(2)) == 10
+
+
 def test_earlier_spool_id_counts_from_the_hubs_last_message() -> None:
     account = SentAccount()
     known = batch(4, spool=EARLIER).head

@@ -16,6 +16,7 @@ from cancorderd.simulator.simulation import (
     MAX_BEHIND_S,
     Simulation,
 )
+from cancorderd.simulator.world import World
 from tests.unit.simulator.simulation_runs import EPOCH_US, START_S, bare
 
 SHORT = {"seed": 1, "image_size": 1_500}
@@ -299,3 +300,16 @@ def test_the_flood_replaces_everything_else() -> None:
     assert bus.simulation.due_s() is None
     bus.clients(1)
     assert int.from_bytes(bus.run(1)[0].data) == 0
+
+
+def test_frames_that_the_wire_does_not_have_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    strange = [(0.0, (0x800, b"", 0)), (0.0, (1, bytes(9), 0)), (0.0, (1, b"", 0))]
+    monkeypatch.setattr(World, "run", lambda *_: [strange.pop()] if strange else [])
+    running = shell(start="always")
+    running.clients(1)
+    decoder = PacketDecoder()
+    for _ in range(3):
+        running.now_s += 0.1
+        running.advance(decoder)
+    assert [frame.arbitration_id for frame in decoder.frames()] == [1]
+    assert running.simulation.malformed == 2

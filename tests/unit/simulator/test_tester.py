@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from cancorderd.simulator import isotp_frames, tester
+from cancorderd.simulator import isotp_endpoint, isotp_frames, tester
 from cancorderd.simulator.ecu import Addresses
 from cancorderd.simulator.simulated_bus import BusFrame
 from cancorderd.simulator.tester import MAX_BUSY, MAX_REPEATS, NETWORK_S, TESTER_PRESENT
@@ -185,6 +185,9 @@ def test_a_request_without_flow_control_is_repeated() -> None:
     line.run()
     assert [frame.data[0] for _, frame in line.sent] == [0x10] * (MAX_REPEATS + 1)
     assert [type(result) for result in results] == [NoAnswer]
+    # It waits for flow control (N_Bs of ISO 15765-2), not for a response: the request is not sent as a whole.
+    waits = [after - before for before, after in itertools.pairwise(line.requests())]
+    assert all(wait >= isotp_endpoint.TIMEOUT_S for wait in waits)
 
 
 def test_tester_present_is_sent_while_the_script_keeps_the_session_alive() -> None:

@@ -43,6 +43,15 @@ def test_frames_and_losses_by_place() -> None:
     assert found["cancorder_bus_restarts_total", "body"] == 2
 
 
+def test_gauges_have_the_name_of_their_bus() -> None:
+    clients = [CLIENT | {"backlog_bytes": size} for size in (40, 2)]
+    found = samples(sample_status(sample_bus("body", last_frame=1.5e9, load=0.25, clients=clients)))
+    assert found["cancorder_bus_last_frame_timestamp_seconds", "body"] == 1.5e9
+    assert found["cancorder_bus_load_ratio", "body"] == 0.25
+    assert found["cancorder_bus_clients", "body"] == 2
+    assert found["cancorder_bus_client_backlog_bytes", "body"] == 42
+
+
 def test_one_state_is_1() -> None:
     found = samples(sample_status(sample_bus("body", state="waiting")))
     states = {key[2]: value for key, value in found.items() if key[0] == "cancorder_bus_state"}
