@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,10 @@ WRONG: dict[str, tuple[int | None, Callable[[int, int], int], float]] = {
 def test_clock_at_another_rate_is_not_used_and_never_puts_a_time_wrong_by_a_second(kind: str) -> None:
     modulus, stamp, rate = WRONG[kind]
     bench = Bench(modulus, stamp).play(steady(rate, max(30, 10 / rate)))
-    assert "does not run at the host's rate" in bench.clock.fault
+    assert re.fullmatch(
+        r"not used: it does not run at the host's rate \(\d+\.\d s (ahead|behind) after \d+\.\d s\)",
+        bench.clock.fault,
+    )
     assert max(map(abs, bench.off)) <= SECOND + 20_000
     assert set(bench.off[-3:]) == {0}, "arrivals from then on"
 
@@ -131,7 +135,7 @@ def test_clock_that_goes_wrong_later_is_not_used_from_then_on() -> None:
         return min(true, 90 * SECOND)  # stops after a minute and a half
 
     bench = Bench(U32, stamp).play(steady(50, 120))
-    assert "behind" in bench.clock.fault
+    assert " s behind after " in bench.clock.fault
     assert min(bench.off) > -6 * SECOND
     assert bench.off[-1] == 0
 

@@ -18,3 +18,7 @@ def test_flags_by_name(flags: int) -> None:
 
 def test_mark_of_the_audience_has_a_flag_that_no_frame_has() -> None:
     assert not AUDIENCE & (EXTENDED | FD | BRS | ESI | REMOTE | ERROR)
+
+
+def test_a_frame_without_data_is_empty_and_classic() -> None:
+    assert Frame(7, 0x123) == (7, 0x123, 0, b"")

@@ -63,3 +63,13 @@ def test_frames_last_as_long_as_on_a_real_bus(
 @pytest.mark.parametrize(("length", "per_second"), [(0, 28_090), (8, 20_661), (64, 7_194)])
 def test_fd_frames_last_about_as_long_as_on_a_real_bus(length: int, per_second: int) -> None:
     assert 1 / duration_s(FD | BRS, length, 1_000_000, 5_000_000) == pytest.approx(per_second, rel=0.15)
+
+
+def test_duration_of_a_frame_has_its_parts() -> None:
+    """Bits of ISO 11898-1 with a tenth of stuffing; the checksum of CAN FD is longer above 16 bytes."""
+    assert duration_s(0, 8, 500_000, 1) == pytest.approx(((34 + 64) * 1.1 + 13) / 500_000)
+    assert duration_s(EXTENDED, 0, 500_000, 1) == pytest.approx((54 * 1.1 + 13) / 500_000)
+    for flags, begin in ((FD, 17), (FD | EXTENDED, 36)):
+        for length, checksum in ((0, 28), (12, 28), (16, 28), (20, 33), (64, 33)):
+            expected = (begin * 1.1 + 13) / 500_000 + (5 + 8 * length * 1.1 + checksum) / 2_000_000
+            assert duration_s(flags, length, 500_000, 2_000_000) == pytest.approx(expected)

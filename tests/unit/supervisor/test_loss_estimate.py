@@ -122,6 +122,10 @@ def test_an_absent_adapter_adds_nothing() -> None:
     waiting.adapter_absent()
     waiting.crashed(11.0)
     assert waiting.source_open(20.0, 1000) == 0
+    crashing = running()
+    crashing.crashed(10.4)
+    crashing.crashed(60.0)
+    assert crashing.adapter_absent() == 540, "until the first crash"
 
 
 def test_a_worker_that_crashes_before_its_source_is_open_takes_nothing_along() -> None:

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from cancorderd.cli.ctl.frame_lines import colour, line_format
-from cancorderd.protocol.frame import ERROR, Frame
+from cancorderd.cli.ctl.frame_lines import colour, frame_json, line_format
+from cancorderd.protocol.frame import BRS, ERROR, ESI, EXTENDED, FD, Frame
 
 FRAME = Frame(1_700_000_000_000_000, 0x123, 0, b"a")
 
@@ -36,3 +36,13 @@ def test_a_coloured_line_holds_the_plain_one() -> None:
     )
     assert plain in coloured
     assert coloured.endswith("\x1b[0m")
+
+
+def test_json_has_seconds_since_the_epoch_and_all_flags() -> None:
+    frame = Frame(1_700_000_000_123_456, 0x18DAF110, EXTENDED | FD | BRS, b"\x01\xab")
+    found = frame_json("body", frame, None)
+    assert found["time"] == 1_700_000_000.123456
+    assert (found["bus"], found["id"]) == ("body", 0x18DAF110)
+    assert [found[key] for key in ("extended", "fd", "brs", "esi")] == [True, True, True, False]
+    found = frame_json("body", frame._replace(flags=FD | ESI, arbitration_id=1), None)
+    assert [found[key] for key in ("extended", "fd", "brs", "esi")] == [False, True, False, True]
