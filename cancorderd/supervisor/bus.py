@@ -30,8 +30,8 @@ from cancorderd.ipc.messages import (
 from cancorderd.protocol.addresses import missing_text
 from cancorderd.supervisor.adapter_presence import AdapterLook
 from cancorderd.supervisor.changes import needs_new_worker
-from cancorderd.supervisor.freed_memory import LARGE, return_freed_memory
 from cancorderd.supervisor.heartbeat import Silence, is_late
+from cancorderd.supervisor.held_clients import HeldClients, release
 from cancorderd.supervisor.listeners import PortUnavailable, missing
 from cancorderd.supervisor.loss_estimate import LossEstimate, frames_unsent
 from cancorderd.supervisor.moment import Moment
@@ -136,9 +136,9 @@ class Bus:
         self.last_error = ""
         self.port: int | None = settings.port
         self.report: BusReport | None = None
+        """The worker's latest report; None without a worker that has reported."""
         self._position = ""
         """Where the last worker has ended, if the frames of this bus wait there (`BusReport.position`)."""
-        """The worker's latest report; None without a worker that has reported."""
         self._reported = Counts()
         """Counts of all workers, by their reports."""
         self._uncounted = Counts()
@@ -152,11 +152,7 @@ class Bus:
         self._loss = LossEstimate()
         self._recording: RecordingWatch | None = None
         """The recorders of the present worker, if the bus is recorded."""
-        self._held: list[HeldClient] = []
-        """Clients for the next worker."""
-        self._lent: list[HeldClient] = []
-        """Clients whose sockets the current worker was sent. Kept until its first report, which shows that it
-        has them, so that a worker that ends before loses none."""
+        self._clients = HeldClients(self._on_client_left)
         self.listen_missing: list[str] = []
         """Addresses of `listen` that this machine does not have at present."""
         self._new_readers = 0
@@ -209,7 +205,7 @@ class Bus:
     @property
     def held_clients(self) -> list[HeldClient]:
         """Return the clients that no worker has reported yet."""
-        return self._lent + self._held
+        return self._clients.all
 
     def handle(self, event: Event, reason: str = "") -> None:
         """Pass an event to the state machine, and carry out the effects."""
@@ -271,7 +267,7 @@ class Bus:
 
     def check_heartbeat(self, check: Check) -> None:
         """Treat a worker as hung if it has sent nothing for too long. Called in each round of checks."""
-        self._drop_gone_clients()
+        self._clients.drop_gone()
         worker = self._worker
         if worker is None or self.state not in ALIVE:
             return
@@ -329,7 +325,7 @@ class Bus:
             self._worker.add_reader(reader)
             self._new_readers += 1
         else:
-            self._held.append(reader)
+            self._clients.add(reader)
 
     def set_backlog_share(self, size: int) -> None:
         """Limit the bytes that the bus's worker keeps for all clients together, without a restart."""
@@ -425,7 +421,7 @@ class Bus:
             self.handle(Event.PORT_UNAVAILABLE, str(error))
         except Exception as error:
             self._worker = None
-            self._held, self._lent = self.held_clients, []
+            self._clients.take_back()
             if not isinstance(error, OSError | MemoryError):
                 log.exception("trace of the failed start", extra={"bus": self.name})
             self.handle(Event.START_FAILED, not_started_reason(error))
@@ -441,11 +437,7 @@ class Bus:
     def _start_worker(self) -> None:
         self._open_port()  # a reload may have closed it while the start waited for its turn
         self._end = None
-        if self._tap and not any(held.handover.printer for held in self._held):
-            handover = ClientHandover("", time.monotonic(), 0, 0, 0, tap=True, marked=True)
-            self._held.append(HeldClient(handover, self._tap.open_stream(), b""))
-        self._drop_gone_clients()
-        self._lent, self._held = self._held, []
+        lent = self._clients.lend(self._tap)
         self._silence = Silence.from_start(time.monotonic())
         self._worker = self._new_worker(self._on_message, self._on_exit)
         self._counted_before = self._reported
@@ -459,12 +451,12 @@ class Bus:
             first_message = WorkerStart(
                 settings_json.to_json(self._settings_to_go_on()),
                 self._reported,
-                len(self._lent),
+                len(lent),
                 self._backlog_share,
                 self.latency,
                 self.fed,
             )
-            self._worker.start(self.name, first_message, [*self._listeners, *further], self._lent)
+            self._worker.start(self.name, first_message, [*self._listeners, *further], lent)
 
     def _settings_to_go_on(self) -> BusSettings:
         """Return the settings of the next worker, which goes on where the last has ended, if the bus can do so."""
@@ -474,32 +466,16 @@ class Bus:
         self._starts.started(self)
         match printable_message(received.message):
             case BusReport() as report:
-                self._close_lent()
+                self._clients.close_lent()
                 self._store_report(report)
             case ClientHandover() as handover:
-                self._close_lent()
+                self._clients.close_lent()
                 sock = socket.socket(fileno=received.descriptors[0])
-                self._held.append(HeldClient(handover, sock, received.payload))
+                self._clients.add(HeldClient(handover, sock, received.payload))
             case Notice(level, text, event):
                 self._log(logging.getLevelNamesMapping()[level.upper()], text, event=event)
             case WorkerEnd() as end:
                 self._end = end
-
-    def _drop_gone_clients(self) -> None:
-        """Close the connections of clients that have left while no worker ran."""
-        present = []
-        for held in self._held:
-            if held.handover.printer or not held.gone:
-                present.append(held)
-                continue
-            held.socket.close()
-            if not held.handover.tap:
-                self._log(logging.INFO, f"client {held.handover.address} left while the bus was interrupted")
-        self._held = present
-
-    def _close_lent(self) -> None:
-        lent, self._lent = self._lent, []
-        _release(lent)
 
     def _store_report(self, report: BusReport) -> None:
         before, self.report = self.report, report
@@ -539,7 +515,7 @@ class Bus:
         if self._recording:
             self._recording.worker_ended(self._reported.minus(self._counted_before))
             self._recording = None
-        self._held, self._lent = self.held_clients, []
+        self._clients.take_back()
         self.rate = Rate()
         if self.state == State.STOPPING:
             self.handle(Event.ENDED, self.reason)
@@ -571,6 +547,9 @@ class Bus:
             case _:
                 return Event.CRASHED, f"the worker ended with status {status}; its trace is in the log"
 
+    def _on_client_left(self, address: str) -> None:
+        self._log(logging.INFO, f"client {address} left while the bus was interrupted")
+
     def _on_adapter_back(self) -> None:
         if self._look:
             self.handle(Event.ADAPTER_BACK, "the adapter is back")
@@ -590,17 +569,8 @@ class Bus:
 
     def _close_port(self) -> None:
         self._close_listeners()
-        clients, self._held, self._lent = self.held_clients, [], []
+        clients = self._clients.take()
         if self._tap:
             for rest in [held.unsent for held in clients if held.handover.printer]:
                 self._tap.append_rest(rest)
-        _release(clients)
-
-
-def _release(clients: list[HeldClient]) -> None:
-    """Close these connections here and forget their unsent bytes; empties the list."""
-    size = sum(len(held.unsent) for held in clients)
-    while clients:
-        clients.pop().socket.close()
-    if size >= LARGE:
-        return_freed_memory()
+        release(clients)
