@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -10,12 +9,13 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
-from cancorderd.cli.ctl import hub_stream, subcommand
+from cancorderd.cli.ctl import dump_options, hub_stream, subcommand
 from cancorderd.cli.ctl.terminal import in_colours, on_terminal, print_error, print_lines
 from cancorderd.control.client import ControlError
 from cancorderd.control.protocol import Exit
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cancorderd.cli.ctl.dump_source import DumpSource
@@ -48,77 +48,7 @@ def add_parser(commands: Commands) -> None:
         ("dump body --decode car.dbc", "with names and values of signals"),
         ("dump truck --decode truck.dbc --j1939", "of parameter groups from any source address"),
     )
-    parser.add_argument(
-        "sources",
-        metavar="SOURCE",
-        nargs="+",
-        help="BUS of this machine, HOST:PORT, zeroconf:NAME or nats:GATEWAY/BUS, followed by candump's filters, each after a comma: "
-        "ID:MASK passes ids that equal ID in the bits of MASK, ID~MASK all others, j requires all filters to agree; "
-        "hexadecimal, eight digits for 29-bit ids",
-    )
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("-L", "--log", action="store_true", help="print candump's format of log files")
-    form.add_argument("--json", action="store_true", help="print JSON, one object per line")
-    parser.add_argument(
-        "--summary",
-        action="store_true",
-        help="print no frames but, at the end, a table of the ids: number of frames, rate, times of the first and the last",
-    )
-    parser.add_argument(
-        "-t",
-        "--timestamp",
-        metavar="TYPE",
-        choices=("a", "A", "d", "z"),
-        default="",
-        help="begin lines with a time stamp: a absolute, A with the date, d since the frame before, "
-        "z since the first frame",
-    )
-    parser.add_argument(
-        "--errors",
-        action="store_true",
-        help="print remote frames and error frames, too; for buses of this machine, since the network never carries them. "
-        "The filter #MASK passes error frames of these classes only",
-    )
-    parser.add_argument(
-        "-n", "--count", metavar="COUNT", type=subcommand.count, help="end after this number of frames"
-    )
-    parser.add_argument("-a", "--ascii", action="store_true", help="add the bytes as text")
-    parser.add_argument(
-        "--color",
-        "--colour",
-        metavar="WHEN",
-        choices=("auto", "always", "never"),
-        default="auto",
-        help="a colour for each id: always, never or auto (default: on a terminal, unless NO_COLOR is set)",
-    )
-    parser.add_argument(
-        "--reconnect",
-        action=argparse.BooleanOptionalAction,
-        help="if a bus is gone, wait until it is back (default: on a terminal)",
-    )
-    parser.add_argument(
-        "-T", "--silence", metavar="MSECS", type=subcommand.count, help="end after this time without a frame"
-    )
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=subcommand.seconds,
-        help="end after this time; a failure if --count frames have not come",
-    )
-    parser.add_argument(
-        "--decode",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="add the signals of a DBC, KCD, SYM or ARXML file; may be repeated. Without it, a bus of this machine has the "
-        "signals of its own database (the key database)",
-    )
-    parser.add_argument(
-        "--j1939",
-        action="store_true",
-        help="look 29-bit ids up by their J1939 parameter group, whatever priority, source and destination they have, "
-        "also in databases that do not mention J1939",
-    )
+    dump_options.add_arguments(parser)
     hub_stream.add_arguments(parser)
 
 
