@@ -54,6 +54,35 @@ def test_frame_whole_and_byte_by_byte(text: bytes, expected: Frame) -> None:
     assert decoded(SlcanDecoder(), *(text[index : index + 1] for index in range(len(text)))) == [expected]
 
 
+@pytest.mark.parametrize(("text", "expected"), FRAMES, ids=[text[:10].decode().strip() for text, _ in FRAMES])
+def test_frame_whose_head_is_known(text: bytes, expected: Frame) -> None:
+    decoder = SlcanDecoder()
+    assert decoded(decoder, text, text, text + text) == [expected] * 4
+    refusing = SlcanDecoder(lambda _id, _extended: False)
+    assert decoded(refusing, text, text, text + text) == []
+    assert decoder.malformed == refusing.malformed == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "frames", "malformed"),
+    [
+        (b"t1232AAB\r", 0, 1),
+        (b"t1232AAXX\r", 0, 1),
+        (b"t1232\rt1230", 0, 1),
+        (b"t1230\rt123\r", 1, 1),
+        (b"t1232AA\0B\r", 0, 1),
+        (b"t1232AABB\n", 1, 0),
+        (b"\rt1232AABB\r", 1, 0),
+    ],
+)
+def test_text_as_long_as_a_known_frame_is_read_as_any_other(text: bytes, frames: int, malformed: int) -> None:
+    decoder = SlcanDecoder()
+    decoder.decode(b"t1232AABB\rt1230\r", STAMP)
+    assert len(decoded(decoder, text)) == frames
+    assert decoder.malformed == malformed
+    assert decoded(decoder, b"\rt1232AABB\r")[-1] == frame(0x123, 0, "AABB")
+
+
 MALFORMED = [
     b"t12\r",
     b"t1G30\r",
