@@ -16,7 +16,15 @@ SCRIPTS = [
     ),
     *("packaging/launchd/install", "packaging/man/build", "packaging/release/run"),
     *("packaging/homebrew/formula", "packaging/oci/build", "packaging/oci/customize"),
-    *("contrib/demo", ".ci/run", "tests/run", "tests/bench/run", "tests/fresh/run", "tests/fresh/guest"),
+    *(
+        "contrib/demo",
+        ".ci/run",
+        "tests/run",
+        "tests/bench/run",
+        "tests/fresh/run",
+        "tests/fresh/guest",
+        "tests/fresh/machine",
+    ),
     *("tests/lab/run", "tests/lab/machine", "tests/usb/run", "tests/usb/machine"),
 ]
 
