@@ -44,6 +44,7 @@ EXAMPLES = ("packaging/systemd/*.example", "packaging/systemd/drop-ins/*.conf")
 """Files for the administrator to copy; each begins with its purpose."""
 GUIDE = (
     "guide/**/*.md",
+    "guide/faults/*",
     "guide/how-fast/*",
     "guide/web/*",
     "containers/*",
