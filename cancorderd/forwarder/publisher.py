@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import nats.errors
 
@@ -126,6 +126,8 @@ class Publisher:
         self.epoch = 0
         self._window: Window | None = None
         self._refusal: Refused | None = None
+        self._full = False
+        """Whether a batch waits until there is room in the window."""
         self._wake = asyncio.Event()
         self._foreign = ForeignWatch()
         self._progress = False
@@ -225,11 +227,13 @@ class Publisher:
         """Publish until a batch is refused; returns then. Raises HubError."""
         self._connected()
         closed = asyncio.ensure_future(connection.wait_closed())
+        closed.add_done_callback(lambda _: self._wake.set())
+        looking = asyncio.create_task(self._wake_regularly())
         try:
             while self._refusal is None:
                 self._wake.clear()
                 await self._fill(connection, answers)
-                await self._wait(closed)
+                await self._wake.wait()
                 if closed.done():
                     raise ConnectionLost(str(closed.result()))
                 if connection.last_refusal is not None:
@@ -240,6 +244,7 @@ class Publisher:
                     )
         finally:
             closed.cancel()
+            looking.cancel()
         await self._on_refusal(connection, self._refusal)
 
     async def _on_refusal(self, connection: HubConnection, refusal: Refused) -> None:
@@ -254,14 +259,11 @@ class Publisher:
             await asyncio.sleep(_REFUSED_S)
         self._progress = False
 
-    async def _wait(self, closed: asyncio.Future[HubError]) -> None:
-        """Wait until there is something to do."""
-        wake = asyncio.ensure_future(self._wake.wait())
-        ends: set[asyncio.Future[Any]] = {wake, closed}
-        try:
-            await asyncio.wait(ends, timeout=_CHECK_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            wake.cancel()
+    async def _wake_regularly(self) -> None:
+        """Look at the connection now and then, too: a limit of time for each wait would cost a task for each batch."""
+        while True:
+            await asyncio.sleep(_CHECK_S)
+            self._wake.set()
 
     async def _fill(self, connection: HubConnection, answers: Answers) -> None:
         """Publish as many batches as the window takes."""
@@ -271,7 +273,10 @@ class Publisher:
                 await self._owner.load(segment)
                 continue
             size = self._outbox.peek_size()
-            if size is None or not window.has_room(size):
+            if size is None:
+                return
+            if not window.has_room(size):
+                self._full = True
                 return
             entry, had = self._outbox.take()
             for each in had:
@@ -297,8 +302,11 @@ class Publisher:
             self._progress = True
             self._own = self._own._replace(sequence=before + 1)
             self._acknowledged(answer.entry)
+            if not self._full:
+                return
         else:
             self._refusal = answer
+        self._full = False
         self._wake.set()
 
     def _acknowledged(self, entry: Entry) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cancorderd.file_thread import FileThread
 from cancorderd.file_thread import NoAnswer as FileNoAnswer
+from cancorderd.hub.absent_module import absent
 from cancorderd.hub.access import inbox_prefix
 from cancorderd.hub.certificates import certificate_end_s, own_certificate_end_s, validity_notice
 from cancorderd.hub.endings import meaning_of_end
@@ -31,8 +32,9 @@ from cancorderd.hub.login import Login, read_login
 from cancorderd.printable import error_text, printable
 
 try:
-    import nats.errors
-    from nats.aio.client import Client, RawCredentials
+    with absent("aiohttp"):  # for hubs behind WebSockets: 10 MiB in each process that talks to one
+        import nats.errors
+        from nats.aio.client import Client, RawCredentials
 
     from cancorderd.hub.transport import OpenTransport, open_transport
 except ImportError as missing:

@@ -20,8 +20,6 @@ from cancorderd.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nats.aio.msg import Msg
-
     from cancorderd.hub.connection import HubConnection
 
 API = "$JS.API"
@@ -105,7 +103,7 @@ def server_version(text: str) -> tuple[int, int, int]:
 async def account_info(connection: HubConnection, *, within_s: float = ANSWER_WITHIN_S) -> AccountInfo:
     subject = f"{API}.INFO"
     answer = await _call(connection, subject, None, within_s)
-    with _understood(connection, subject):
+    with understood(connection, subject):
         limits = answer.get("limits", {})
         return AccountInfo(
             int(answer.get("storage", 0)),
@@ -126,7 +124,7 @@ async def stream_names(
         if subject:
             request["subject"] = subject
         answer = await _call(connection, target, request, within_s)
-        with _understood(connection, target):
+        with understood(connection, target):
             page = [printable(str(name)) for name in answer.get("streams") or []]
             fresh = set(page).difference(names)
             names += page
@@ -157,7 +155,7 @@ async def purge_stream(connection: HubConnection, stream: str) -> int:
     """Delete all messages of a stream; returns how many."""
     subject = f"{API}.STREAM.PURGE.{stream}"
     answer = await _call(connection, subject, None, ANSWER_WITHIN_S)
-    with _understood(connection, subject):
+    with understood(connection, subject):
         return int(answer.get("purged", 0))
 
 
@@ -179,73 +177,6 @@ async def message(
     return await _message(connection, stream, {"seq": sequence}, within_s)
 
 
-async def last_direct(
-    connection: HubConnection, stream: str, subject: str, *, within_s: float = ANSWER_WITHIN_S
-) -> StoredMessage | None:
-    """Return the last message of a subject from any server that has the stream, as viewers may."""
-    request = json.dumps({"last_by_subj": subject}).encode()
-    try:
-        answer = await connection.request(f"{API}.DIRECT.GET.{stream}", request, within_s=within_s)
-    except NoJetStream as error:
-        raise _unreadable(connection, stream) from error
-    if (answer.headers or {}).get("Status") == "404":
-        return None
-    with _understood(connection, f"{API}.DIRECT.GET.{stream}"):
-        return _direct(answer)
-
-
-async def read_batch(
-    connection: HubConnection,
-    stream: str,
-    subject: str,
-    *,
-    sequence: int | None = None,
-    start: datetime | None = None,
-    batch: int = 256,
-    max_bytes: int = 1 << 20,
-    within_s: float = ANSWER_WITHIN_S,
-) -> StoredBatch:
-    """Return messages of a subject from `sequence` or `start` on, from any server that has the stream.
-
-    It may lack the newest messages if the stream has replicas. Raises StreamMissing if no server answers.
-    """
-    request: dict[str, Any] = {"batch": batch, "max_bytes": max_bytes, "next_by_subj": subject}
-    if start is not None:
-        request["start_time"] = start.isoformat()
-    else:
-        request["seq"] = max(1, sequence or 1)
-    inbox = connection.client.new_inbox()
-    target = f"{API}.DIRECT.GET.{stream}"
-    messages: list[StoredMessage] = []
-    subscription = await connection.client.subscribe(
-        inbox, pending_msgs_limit=batch + 16, pending_bytes_limit=0
-    )
-    try:
-        await connection.client.publish(target, json.dumps(request).encode(), reply=inbox)
-        while True:
-            answer = await connection.answer(target, subscription.next_msg(timeout=within_s), within_s)
-            headers = answer.headers or {}
-            status = headers.get("Status")
-            if status is None:
-                with _understood(connection, target):
-                    messages.append(_direct(answer))
-                continue
-            if status == "204":
-                with _understood(connection, target):
-                    return StoredBatch(messages, int(headers.get("Nats-Num-Pending", "0")))
-            if status == "404":
-                return StoredBatch(messages, 0)
-            if status == "503":
-                raise _unreadable(connection, stream)
-            raise ApiError(
-                f"{connection.server}: {stream} refuses to be read "
-                f"({printable(headers.get('Description', status))})."
-            )
-    finally:
-        if connection.open:
-            await subscription.unsubscribe()
-
-
 async def _message(
     connection: HubConnection, stream: str, which: dict[str, Any], within_s: float
 ) -> StoredMessage | None:
@@ -256,7 +187,7 @@ async def _message(
         if error.code == NO_MESSAGE:
             return None
         raise
-    with _understood(connection, target):
+    with understood(connection, target):
         stored = answer["message"]
         return StoredMessage(
             int(stored["seq"]),
@@ -265,26 +196,6 @@ async def _message(
             base64.b64decode(stored.get("data", "")),
             time_us(str(stored["time"])),
         )
-
-
-def _unreadable(connection: HubConnection, stream: str) -> StreamMissing:
-    return StreamMissing(
-        f"{connection.server}: {stream} cannot be read. Make it, or allow_direct, with cancorderctl hub init.",
-        NO_STREAM,
-    )
-
-
-def _direct(answer: Msg) -> StoredMessage:
-    """Return the message in an answer of DIRECT.GET, whose headers the hub put before the message's own."""
-    headers = answer.headers or {}
-    own = {name: text for name, text in headers.items() if not name.startswith("Nats-")}
-    return StoredMessage(
-        int(headers["Nats-Sequence"]),
-        headers["Nats-Subject"],
-        own,
-        answer.data,
-        time_us(headers["Nats-Time-Stamp"]),
-    )
 
 
 def headers_of(block: bytes) -> dict[str, str]:
@@ -315,7 +226,7 @@ async def _stream(
 ) -> StreamInfo:
     """Return the stream that the answer to a request describes."""
     answer = await _call(connection, subject, request, within_s)
-    with _understood(connection, subject):
+    with understood(connection, subject):
         config, state = answer["config"], answer["state"]
         subjects = (state.get("subjects") or {}).items()
         return StreamInfo(
@@ -336,7 +247,7 @@ async def _stream(
 
 
 @contextlib.contextmanager
-def _understood(connection: HubConnection, subject: str) -> Iterator[None]:
+def understood(connection: HubConnection, subject: str) -> Iterator[None]:
     """Turn the exceptions of code that reads an answer into an ApiError: no JetStream answers like that."""
     try:
         yield
@@ -356,7 +267,7 @@ async def _call(
 ) -> dict[str, Any]:
     payload = b"" if request is None else json.dumps(request).encode()
     answer = await connection.request(subject, payload, within_s=within_s)
-    with _understood(connection, subject):
+    with understood(connection, subject):
         content = json.loads(answer.data)
         error = content.get("error")
         if error is not None:

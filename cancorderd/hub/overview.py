@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from cancorderd.hub import headers, jetstream, streams, subjects
+from cancorderd.hub import direct_get, headers, jetstream, streams, subjects
 from cancorderd.hub.failures import StreamMissing
 from cancorderd.printable import printable
 
@@ -53,7 +53,7 @@ async def buses(connection: HubConnection) -> list[BusAtHub]:
             continue
         for subject in sorted(state.subjects):
             parts = subjects.parsed_subject(subject)
-            if parts and (last := await jetstream.last_direct(connection, stream, subject)):
+            if parts and (last := await direct_get.last_direct(connection, stream, subject)):
                 found.append(await _bus(connection, parts, stream, last))
     return found
 
@@ -67,7 +67,7 @@ async def _bus(
     except headers.HeaderError as error:
         return BusAtHub(gateway, bus, 0, last.time_us, 0.0, headers.Losses(), printable(str(error)))
     start = datetime.fromtimestamp(last.time_us / 1e6, UTC) - _RATE_OVER
-    batch = await jetstream.read_batch(connection, stream, last.subject, start=start, batch=1)
+    batch = await direct_get.read_batch(connection, stream, last.subject, start=start, batch=1)
     earlier = _head(batch.messages[0]) if batch.messages else None
     return BusAtHub(gateway, bus, head.last_us, last.time_us, rate(earlier, head), head.lost)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cancorderd.hub import failures, jetstream
+from cancorderd.hub import direct_get, failures, jetstream
 from cancorderd.hub.access import HubAccess
 from cancorderd.hub.connection import connect_to, open_connection
 from tests.support.harness import free_port
@@ -114,19 +114,19 @@ def test_stream_calls(hub: NatsServer, authority: Authority, password: Path) -> 
         assert state.last_time_us >= last.time_us >= first.time_us > 1_700_000_000_000_000
         read, sequence = [], 1
         while True:
-            batch = await jetstream.read_batch(admin, "CAN_truck-17", "can.truck-17.body", sequence=sequence)
+            batch = await direct_get.read_batch(admin, "CAN_truck-17", "can.truck-17.body", sequence=sequence)
             read += [int(message.headers["Cancorder-Batch"]) for message in batch.messages]
             if not batch.pending:
                 break
             sequence = batch.messages[-1].sequence + 1
         assert read == list(range(1, 301))
-        assert (await jetstream.read_batch(admin, "CAN_truck-17", "can.truck-17.none")).messages == []
+        assert (await direct_get.read_batch(admin, "CAN_truck-17", "can.truck-17.none")).messages == []
         with pytest.raises(
             failures.Refused, match=r"no right to publish to \$JS.API.STREAM.PURGE.CAN_truck-17"
         ):
             await jetstream.purge_stream(truck, "CAN_truck-17")
         with pytest.raises(failures.Refused):
-            await jetstream.read_batch(truck, "CAN_truck-17", "can.truck-17.body")
+            await direct_get.read_batch(truck, "CAN_truck-17", "can.truck-17.body")
         assert await jetstream.purge_stream(admin, "CAN_truck-17") == 600
         assert await jetstream.stream_names(admin) == ["CAN_truck-17"]
         await jetstream.update_stream(admin, {**made.config, "max_age": 10**12})

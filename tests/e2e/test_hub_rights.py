@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cancorderd.hub import failures, jetstream, stream_plan
+from cancorderd.hub import direct_get, failures, jetstream, stream_plan
 from cancorderd.hub.connection import HubConnection, open_connection
 from tests.support.harness import PATIENCE_S
 from tests.support.hub_box import HubBox
@@ -183,13 +183,13 @@ def test_viewer_reads_and_is_woken(hub: HubBox) -> None:
         await publish(truck, "can.truck-17.body", b"new")
         assert (await woken.next_msg(timeout=PATIENCE_S)).subject == "can.truck-17.body"
         assert sorted(await jetstream.stream_names(viewer)) == ["CAN_truck-17", "CAN_truck-18"]
-        batch = await jetstream.read_batch(viewer, "CAN_truck-17", "can.truck-17.body")
+        batch = await direct_get.read_batch(viewer, "CAN_truck-17", "can.truck-17.body")
         assert batch.messages[0].body == b"first"
         assert batch.messages[-1].body == b"new"
         with pytest.raises(failures.StreamMissing):
             await jetstream.stream_info(viewer, "CAN_none")
         with pytest.raises(failures.StreamMissing):
-            await jetstream.read_batch(viewer, "CAN_none", "can.none.body")
+            await direct_get.read_batch(viewer, "CAN_none", "can.none.body")
         await viewer.close()
         await truck.close()
 

@@ -14,7 +14,7 @@ from cancorderd.forwarder.disk_spool import DiskSpool
 from cancorderd.forwarder.entry import Damage, Entry, read_records
 from cancorderd.forwarder.feed_cut import FeedCutter
 from cancorderd.forwarder.window import Window
-from cancorderd.hub import headers, jetstream
+from cancorderd.hub import direct_get, headers, jetstream
 from cancorderd.hub.failures import HubError
 from tests.support.strict_packets import strict_frames
 
@@ -68,7 +68,7 @@ def hub_answers(data: bytes) -> None:
         lambda: jetstream.stream_info(hub, _STREAM),
         lambda: jetstream.purge_stream(hub, _STREAM),
         lambda: jetstream.last_message(hub, _STREAM, "can.>"),
-        lambda: jetstream.last_direct(hub, _STREAM, "can.>"),
+        lambda: direct_get.last_direct(hub, _STREAM, "can.>"),
     )
     for call in calls:
         try:

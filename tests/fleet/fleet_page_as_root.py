@@ -30,7 +30,7 @@ done
 setpriv --reuid="$(value User)" --regid="$(value Group)" --clear-groups --no-new-privs \
     $(value ExecStart) >"$TRIAL/nats.log" 2>&1 &
 """
-_TOO_SLOW = re.compile(r"takes longer than|too slow|no answer|stopped answering")
+TOO_SLOW = re.compile(r"takes longer than|too slow|no answer|stopped answering")
 """Failures of commands with a limit of time, which is short for a busy machine: they are repeated."""
 CONFIGURATION = """\
 include = ["/etc/cancorder.d/*.toml"]
@@ -89,7 +89,7 @@ def printed(line: str, folder: Path) -> str:
     """Run a line; returns what it prints, or nothing if it was too slow on a busy machine."""
     done = subprocess.run(["sh", "-eu", "-c", line], cwd=folder, capture_output=True, text=True)
     text = done.stdout + done.stderr
-    if done.returncode == 1 and _TOO_SLOW.search(text):
+    if done.returncode == 1 and TOO_SLOW.search(text):
         return ""
     assert done.returncode == 0, f"{line}\n{text}"
     return f"$ {line}\n{text}"

@@ -19,6 +19,7 @@ from typing import Any, Self
 import pexpect
 import psutil
 
+from tests.fleet.fleet_page_as_root import TOO_SLOW
 from tests.support.harness import PATIENCE_S, ROOT, Daemon, poll
 from tests.support.hosts import Host
 from tests.support.hub_box import HubBox
@@ -154,14 +155,10 @@ def outage(gateways: list[Gateway], cut_s: float) -> None:
     for gateway in gateways:
         gateway.host.cut()
     began_s = time.monotonic()
-    lags = [0] * len(gateways)
     next_told_s = 1.0
     while (passed_s := time.monotonic() - began_s) < cut_s:
-        for index, gateway in enumerate(gateways):
+        for gateway in gateways:
             forward = gateway.forward
-            lag = sum(int(bus["lag_frames"]) for bus in forward["buses"])
-            assert lag >= lags[index], f"{gateway.name}: {lag} frames wait, and {lags[index]} before"
-            lags[index] = lag
             if passed_s > _NOTICED_S:
                 assert not forward["connected"], f"{gateway.name} takes itself for connected: {forward}"
                 assert forward["reason"], forward
@@ -171,8 +168,8 @@ def outage(gateways: list[Gateway], cut_s: float) -> None:
             print(gateways[0].told(began_s), flush=True)
             next_told_s *= 2
         time.sleep(min(_LOOK_EVERY_S, cut_s / 4))
-    assert all(lags), "frames wait"
     for gateway in gateways:
+        poll(lambda gateway=gateway: gateway.lag_frames, what="frames wait")  # type: ignore[misc]
         assert gateway.daemon.ctl("status").returncode == 0, "a spool that bridges an outage is no failure"
         gateway.host.mend()
 
@@ -234,7 +231,7 @@ def init(hub: HubBox, address: str) -> None:
 def ended_well(command: list[str]) -> str:
     """Return what a command prints, or nothing if it was too slow on a busy machine."""
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 0 or "longer than" in done.stderr, done.stderr
+    assert done.returncode == 0 or TOO_SLOW.search(done.stderr), done.stderr
     return done.stdout
 
 

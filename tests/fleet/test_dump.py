@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet.test_viewing import gateway, hub, moment
-from tests.support.harness import PATIENCE_S, ROOT, poll
+from tests.support.harness import PATIENCE_S, ROOT, Daemon, free_port, poll
 from tests.support.nats_server import PROGRAM, NatsServer
 
 if TYPE_CHECKING:
@@ -102,3 +102,29 @@ def test_hub_that_is_away(hub: NatsServer) -> None:
     done = dump("nats:truck/body", "--url", hub.url)
     assert done.returncode == 1
     assert "no server listens there" in done.stderr
+
+
+def test_without_url_the_configured_hub_is_read(
+    hub: NatsServer, gateway: StagedGateway, tmp_path: Path
+) -> None:
+    """A bus at a hub names it, first of all one of this gateway; else [forward] does."""
+    gateway.send("body", 10)
+    mock = '[bus.a]\ninterface = "mock"\n'
+    forward = f'[forward]\nurl = ["{hub.url}"]\ngateway = "other"\n'
+    viewed = '[bus.{0}]\ninterface = "nats"\nurl = ["{1}"]\ngateway = "{0}"\nbus = "body"\n'
+    away = f"nats://127.0.0.1:{free_port()}"
+    words = ("dump", "nats:truck/body", "--from", "all", "-n", "10", "--json")
+    with Daemon(tmp_path, mock) as daemon:
+        done = daemon.ctl(*words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{daemon.file} names no hub. Write --url" in done.stderr
+        daemon.write(forward + mock)
+        done = daemon.ctl(*words)
+        assert (done.returncode, numbers_in(done.stdout)) == (0, [*range(10)]), done.stderr
+        daemon.write(forward + viewed.format("ship", away))
+        done = daemon.ctl(*words)
+        assert done.returncode == 1
+        assert away in done.stderr
+        daemon.write(forward + viewed.format("ship", away) + viewed.format("truck", hub.url))
+        done = daemon.ctl(*words)
+        assert (done.returncode, numbers_in(done.stdout)) == (0, [*range(10)]), done.stderr

@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from cancorderd.hub import headers, jetstream
+from cancorderd.hub import direct_get, headers, jetstream
 from cancorderd.hub.access import HubAccess
 from cancorderd.hub.connection import open_connection
 from cancorderd.hub.subjects import all_subjects, parsed_subject, stream_name
@@ -138,7 +138,7 @@ class Hub:
             found: list[StoredMessage] = []
             while True:
                 sequence = found[-1].sequence + 1 if found else 1
-                batch = await jetstream.read_batch(connection, stream, subjects, sequence=sequence)
+                batch = await direct_get.read_batch(connection, stream, subjects, sequence=sequence)
                 found += batch.messages
                 if not batch.pending:
                     return found

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from cancorderd.adapters.nats.history import History
 from cancorderd.hub import headers, subjects
 from cancorderd.hub.connection import open_connection
+from cancorderd.hub.direct_get import read_batch
 from cancorderd.hub.failures import HubError
-from cancorderd.hub.jetstream import read_batch, stream_info
+from cancorderd.hub.jetstream import stream_info
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
