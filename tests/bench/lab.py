@@ -90,6 +90,7 @@ def measured(plan: Plan) -> dict[str, Any]:
         run["frames"] = json.loads((folder / "frames").read_text())
     run["head"] |= {"end_load": os.getloadavg()[0], "took_s": round(time.monotonic() - run_began_s)}
     run["plan"] = plan._asdict()
+    run["windows"] = windows
     run["rows"] = [row._asdict() for row in rows_of(windows)]
     return run
 

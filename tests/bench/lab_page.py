@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.bench.lab_windows import NOBODY, PROGRAMS
 from tests.bench.page import head, number
 
-_SATURATED = 0.05
-"""With less idle time, programs fall behind, and what frames cost is not seen."""
 BEGIN, END = "<!-- lab -->", "<!-- /lab -->"
 
 
@@ -21,24 +20,16 @@ def lab_figures(run: dict[str, Any]) -> str:
 
 def table(run: dict[str, Any]) -> str:
     """Return processor time of each frame, for each rate and program."""
-    programs = list(run["rows"][0]["us"])
-    lines = ["| frames/s | " + " | ".join(f"{program}, µs a frame" for program in programs) + " |"]
-    lines.append("|---:|" + "---:|" * len(programs))
+    programs = [program for program in PROGRAMS if program != NOBODY]
+    lines = ["| frames/s | rounds | " + " | ".join(f"{program}, µs a frame" for program in programs) + " |"]
+    lines.append("|---:|---:|" + "---:|" * len(programs))
     for row in run["rows"]:
         cells = []
-        for program in programs:
-            if row["idle"] < _SATURATED:
-                cells.append("")
-                continue
+        for program in programs if row["rounds"] else ():
             least, most = row["spread_us"][program]
             cells.append(f"{number(row['us'][program])} ({number(least)} to {number(most)})")
-        lines.append(f"| {rate_text(row)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row['rate']:,} | {row['rounds']} | {' | '.join(cells or [''] * len(programs))} |")
     return "\n".join(lines)
-
-
-def rate_text(row: dict[str, Any]) -> str:
-    """Return the rate, and whether the machine could carry it."""
-    return f"{row['rate']:,}" + (" (the machine is never idle)" if row["idle"] < _SATURATED else "")
 
 
 def lost(run: dict[str, Any]) -> str:
