@@ -102,6 +102,11 @@ def write(files: ServiceFiles, root: str, example: str) -> list[str]:
     return [*texts, *(path for path, target in files.conveniences.items() if _offer(root, path, target))]
 
 
+def is_installed(root: str) -> bool:
+    """Return whether there is a file that `write` wrote."""
+    return any(_is_ours(root, path) for path in _PLACES.values())
+
+
 def remove(files: ServiceFiles, root: str) -> list[str]:
     """Remove the files that `write` wrote, without the configuration; return their paths. Raises OSError."""
     removed = [path for path in files.texts if _is_ours(root, path)]

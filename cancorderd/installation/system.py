@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import shutil
@@ -13,7 +14,8 @@ from cancorderd.installation.service_files import CONFIGURATION, DROP_INS, UNITS
 SYSTEMD = "/run/systemd/system"
 """Exists if systemd is the first process (sd_booted(3))."""
 _UDEV = "/run/udev/control"
-_USERS = ("cancorder", "cancorder-web")
+_ACCOUNTS = ("cancorder", "cancorder-web")
+"""Names of users and of their groups, which userdel removes on some systems only."""
 _STATE = (CONFIGURATION, DROP_INS, "/var/lib/cancorder", "/run/cancorder")
 
 
@@ -73,7 +75,16 @@ def purge() -> list[str]:
             shutil.rmtree(path, ignore_errors=True)
         elif os.path.exists(path):
             os.unlink(path)
-    return [problem for user in _USERS if _exists(user) and (problem := run(Step(("userdel", user), "/")))]
+    users = [user.pw_name for user in pwd.getpwall()]
+    problems = _delete("userdel", users)
+    groups = [group.gr_name for group in grp.getgrall()]
+    return problems + _delete("groupdel", groups)
+
+
+def _delete(tool: str, existing: list[str]) -> list[str]:
+    """Delete our accounts among the existing ones; return the problems."""
+    steps = [Step((tool, account), "/") for account in _ACCOUNTS if account in existing]
+    return [problem for step in steps if (problem := run(step))]
 
 
 def run(step: Step) -> str | None:
@@ -90,11 +101,3 @@ def run(step: Step) -> str | None:
     if done.returncode:
         return f"{line}: {done.stderr.strip() or f'exit status {done.returncode}'}"
     return None
-
-
-def _exists(user: str) -> bool:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        return False
-    return True

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from urllib.parse import quote
 
 import texts
 from dependencies import Release, UnknownOrigin, codenames
@@ -274,7 +275,8 @@ def bill_of_materials(private: Path, version: str, arch: str, epoch: int) -> str
     sys.path.insert(0, str(ROOT / "packaging/sbom"))
     from bill_of_materials import Component, bill, bundled, vendored  # noqa: PLC0415 - found only now
 
-    product = Component("cancorderd", version, f"pkg:deb/cancorderd/cancorderd@{version}?arch={arch}", "MIT")
+    purl = f"pkg:deb/cancorderd/cancorderd@{quote(version)}?arch={arch}"
+    product = Component("cancorderd", version, purl, "MIT")
     others = [component for component in bundled(private) if component.name != product.name]
     return bill(product, [*others, *vendored(ROOT)], epoch)
 

@@ -105,12 +105,15 @@ def run_uninstall(options: argparse.Namespace) -> int:
     files = _service_files(environment)
     _require_root(options.root, environment, "uninstall")
     here = options.root == "/"
-    problem = system.stop() if here else None
+    installed = service_files.is_installed(options.root)
+    if options.purge or not installed:
+        _refuse_beside_a_package(options.root)
+    problem = system.stop() if here and installed else None
     try:
         removed = service_files.remove(files, options.root)
     except OSError as error:
         raise _not_changed(error) from error
-    problems = [problem] if problem and removed else []
+    problems = [problem] if problem else []
     if here:
         problems += system.forget()
         problems += system.purge() if options.purge else []
@@ -147,7 +150,7 @@ def _refuse_beside_a_package(root: str) -> None:
     for path in PACKAGED_UNITS:
         if os.path.lexists(os.path.join(root, path[1:])):
             raise ControlError(
-                f"{path} belongs to a package, which is a service already. To replace it, remove the package first.",
+                f"{path} belongs to a package, which has a service of its own. Remove the package first.",
                 Exit.FAILED,
             )
 
