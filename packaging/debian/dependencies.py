@@ -31,26 +31,31 @@ class UnknownOrigin(Exception):
 
 
 class Release:
-    """A release of Debian, by its code name: what the package is built for and depends on there."""
+    """A release of Debian, by its code name: what the package is built for and depends on there.
 
-    def __init__(self, root: Path, codename: str) -> None:
+    Fedora's has the same form; its file is in another folder.
+    """
+
+    def __init__(self, root: Path, codename: str, folder: str = FOLDER) -> None:
         self._root = root
         self.codename = codename
-        self.file = f"{FOLDER}/{codename}.toml"
+        self.file = f"{folder}/{codename}.toml"
         with (root / self.file).open("rb") as file:
             table = tomllib.load(file)
+        self._distribution: str = table.get("distribution", "Debian")
         self.number: int = table["number"]
         self.python: str = table["python"]
         self.glibc: str = table["glibc"]
         self.units: str = table["units"]
         """The folder of systemd's units, without the leading slash."""
         self.udev: str = table["udev"]
-        self.debian: dict[str, str] = table["debian"]
+        self.debian: dict[str, str] = table.get("debian") or table["packages"]
+        """Packages of the distribution."""
         self.private: dict[str, str] = table["private"]
 
     @property
     def title(self) -> str:
-        return f"Debian {self.number}"
+        return f"{self._distribution} {self.number}"
 
     def package_version(self, version: str) -> str:
         """Return the version of the package for this release.

@@ -16,6 +16,7 @@ SCRIPTS = [
     ),
     *("packaging/launchd/install", "packaging/man/build", "packaging/release/run"),
     *("packaging/homebrew/formula", "packaging/oci/build", "packaging/oci/customize"),
+    "packaging/fedora_arch/build",
     *(
         "contrib/demo",
         ".ci/run",
