@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 
 import pytest
@@ -84,11 +85,16 @@ def test_clearing_is_refused_while_the_engine_is_on(seed: int) -> None:
             assert response == (b"\x7f\x04\x22" if bench.vehicle.engine_on else b"\x44")
 
 
+@functools.cache
+def rounds() -> list[tuple[list[Request], int]]:
+    """Return the requests of many rounds, and the number of cycles of each."""
+    return [([request for request, _ in log], cycles) for _, log, cycles in map(poll, range(60))]
+
+
 def share(payload: bytes, at_first: int) -> float:
     """Return how often in a cycle a request is sent, apart from `at_first` times in each round."""
-    rounds = [poll(seed) for seed in range(60)]
-    requests = sum(request.payload == payload for _, log, _ in rounds for request, _ in log)
-    return (requests - at_first * len(rounds)) / sum(cycles for _, _, cycles in rounds)
+    requests = sum(request.payload == payload for log, _ in rounds() for request in log)
+    return (requests - at_first * len(rounds())) / sum(cycles for _, cycles in rounds())
 
 
 def test_codes_and_bitmaps_are_requested_now_and_then() -> None:
@@ -99,7 +105,6 @@ def test_codes_and_bitmaps_are_requested_now_and_then() -> None:
 
 
 def test_codes_are_cleared_at_the_end_of_one_round_in_five_at_all_ecus() -> None:
-    logs = [poll(seed)[1] for seed in range(60)]
-    clearing = [request for log in logs for request, _ in log if request.payload == b"\x04"]
+    clearing = [request for log, _ in rounds() for request in log if request.payload == b"\x04"]
     assert 3 <= len(clearing) <= 24
     assert all(request.functional for request in clearing)
