@@ -43,9 +43,15 @@ def test_tools_that_keep_an_environment_per_program(
     assert install_command("asammdf") == command
 
 
-def test_the_packages_of_a_distribution_have_a_folder_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tool", ["apt-get", "dnf", "pacman"])
+def test_the_packages_of_a_distribution_have_a_folder_for_others(
+    monkeypatch: pytest.MonkeyPatch, tool: str
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: name if name == tool else None)
     monkeypatch.setattr(python_packages, "__file__", "/usr/lib/cancorderd/cancorderd/python_packages.py")
-    assert "pip install --target /usr/local/lib/cancorderd asammdf" in install_command("asammdf")
+    first, second = install_command("asammdf").split(" && ")
+    assert first.startswith(f"sudo {tool} ")
+    assert second == "sudo python3 -m pip install --target /usr/local/lib/cancorderd asammdf"
 
 
 def test_an_environment_without_pip(monkeypatch: pytest.MonkeyPatch) -> None:
