@@ -36,6 +36,7 @@ FILES = {
     "packaging/systemd/cancorderd-web.service": "{units}/cancorderd-web.service",
     "packaging/systemd/cancorderd.sysusers": "usr/lib/sysusers.d/cancorderd.conf",
     "packaging/systemd/cancorderd.tmpfiles": "usr/lib/tmpfiles.d/cancorderd.conf",
+    "packaging/debian/lintian-overrides": "usr/share/lintian/overrides/cancorderd",
     "packaging/udev/60-cancorderd.rules": "{udev}/60-cancorderd.rules",
 }
 """Files of the checkout, and their places; the release names two folders."""

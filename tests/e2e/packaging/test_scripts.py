@@ -26,6 +26,7 @@ SCRIPTS = [
         "tests/fresh/guest",
         "tests/fresh/machine",
     ),
+    *("tests/debian/run", "tests/debian/guest", "tests/support/older_package"),
     *("tests/lab/run", "tests/lab/machine", "tests/usb/run", "tests/usb/machine"),
 ]
 
