@@ -27,7 +27,7 @@ SCRIPTS = [
         "tests/fresh/machine",
     ),
     *("tests/debian/run", "tests/debian/guest", "tests/support/older_package"),
-    *("tests/lab/run", "tests/lab/machine", "tests/usb/run", "tests/usb/machine"),
+    *("tests/lab/run", "tests/lab/machine", "tests/lab/old_package", "tests/usb/run", "tests/usb/machine"),
 ]
 
 
