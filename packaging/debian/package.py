@@ -36,7 +36,6 @@ FILES = {
     "packaging/systemd/cancorderd-web.service": "{units}/cancorderd-web.service",
     "packaging/systemd/cancorderd.sysusers": "usr/lib/sysusers.d/cancorderd.conf",
     "packaging/systemd/cancorderd.tmpfiles": "usr/lib/tmpfiles.d/cancorderd.conf",
-    "packaging/debian/lintian-overrides": "usr/share/lintian/overrides/cancorderd",
     "packaging/udev/60-cancorderd.rules": "{udev}/60-cancorderd.rules",
 }
 """Files of the checkout, and their places; the release names two folders."""
@@ -301,7 +300,9 @@ def write(path: Path, data: bytes, *, executable: bool = False) -> None:
 
 
 def write_control_files(stage: Path, release: Release, version: str, arch: str) -> None:
-    """Write the control files and maintainer scripts."""
+    """Write the control files, maintainer scripts and exceptions for lintian."""
+    overrides = ROOT / "packaging/debian/lintian-overrides"
+    write(stage / "usr/share/lintian/overrides/cancorderd", overrides.read_bytes())
     files = [path for path in sorted(stage.rglob("*")) if path.is_file() and not path.is_symlink()]
     sums = [
         f"{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}  {path.relative_to(stage)}\n"
