@@ -1,15 +1,14 @@
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from cancorderd.installation import environment
 from cancorderd.installation.environment import Environment, closed_folder, hidden, obstacle
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -46,19 +45,17 @@ def test_an_environment_whose_python_is_in_a_home_is_refused() -> None:
     assert obstacle(Environment("/opt/x", "/opt/x/bin", ("/opt/x/bin", "/usr/bin/python3.12"))) is None
 
 
-def test_a_folder_that_others_may_not_enter_is_found(tmp_path: Path) -> None:
-    inner = tmp_path / "environment/bin"
-    inner.mkdir(parents=True)
-    inner.chmod(0o755)
-    (tmp_path / "environment").chmod(0o755)
-    one = Environment(str(tmp_path), str(inner), (str(inner),))
-    before = closed_folder(one)
-    assert before is None or not before.startswith(str(inner.parent))  # pytest's own folders are closed
-    (tmp_path / "environment").chmod(0o750)
-    for parent in tmp_path.parents[:-1]:
-        if parent.stat().st_mode & 0o001 == 0:
-            return
-    assert closed_folder(one) == str(inner.parent)
+def test_a_folder_that_others_may_not_enter_is_found() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed
+        os.chmod(folder, 0o755)
+        inner = Path(folder, "environment/bin")
+        inner.mkdir(parents=True)
+        inner.chmod(0o755)
+        inner.parent.chmod(0o755)
+        one = Environment(folder, str(inner), (str(inner),))
+        assert closed_folder(one) is None
+        inner.parent.chmod(0o750)
+        assert closed_folder(one) == str(inner.parent)
 
 
 def test_the_commands_are_found_beside_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -292,10 +292,11 @@ import os
 from cancorderd.config.settings_json import from_json
 from cancorderd.adapters.registry import open_source
 import cancorderd.adapters.slcan.source
+settings = from_json({json.dumps(text)})  # before Python's folder may be out of reach
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
-open_source(from_json({json.dumps(text)}))
+open_source(settings)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False
