@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 from cancorderd.config import value_checks
 from cancorderd.config.mistake import Mistake
 from cancorderd.config.schema import (
-    PORT,
     AbsolutePath,
     Addresses,
     Checked,
     Key,
     Listed,
     Network,
+    Quantity,
     Settings,
 )
 
@@ -37,9 +37,9 @@ class WebSettings(Settings):
             example=["127.0.0.1"],
         ),
     ] = ("127.0.0.1",)
-    port: Annotated[int, Key("TCP port for browsers.", PORT, ge=1, le=65535, example=DEFAULT_PORT)] = (
-        DEFAULT_PORT
-    )
+    port: Annotated[
+        int, Key("TCP port for browsers.", Quantity("a port"), ge=1, le=65535, example=DEFAULT_PORT)
+    ] = DEFAULT_PORT
     allow: Annotated[
         Listed[Network],
         Key(

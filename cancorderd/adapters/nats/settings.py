@@ -25,8 +25,12 @@ class NatsSettings(BusSettings):
 
     interface: Annotated[Literal["nats"], Key("A bus of another gateway, at a hub (NATS JetStream).")]
     channel: Annotated[
-        str | None, Key("Any text; it is only shown to clients. By default GATEWAY/BUS.", min_length=1)
-    ] = None
+        str | None,
+        Key(
+            "Any text; it is only shown to clients. By default GATEWAY/BUS.",
+            min_length=1, example="truck-17/powertrain",
+        ),
+    ] = None  # fmt: skip
     url: Annotated[
         Listed[str],
         Key("Servers of the hub, tried in turn: tls://HOST:PORT, or nats:// in a closed network.",
