@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from cancorderd.protocol.frame import BRS, EXTENDED, FD
+from cancorderd.simulator import limits
 from cancorderd.simulator.background_traffic import TRAFFIC
 from cancorderd.simulator.limits import BACKGROUND_IDS, max_background
 from cancorderd.simulator.options import Options
+from tests.support.settings import valid_settings
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
@@ -88,3 +91,88 @@ def test_each_option_has_a_lowest_and_a_highest_value(
     for value in (lowest - step, highest + step):
         with pytest.raises(ValueError, match=f"^{key}: "):
             Options(**{**needed, key: value})
+
+
+def test_a_mock_bus_has_the_defaults_of_the_simulation() -> None:
+    of_simulation, of_bus = Options(), valid_settings("mock")
+    shared = {field.name for field in fields(Options)} & {field.name for field in fields(of_bus)}
+    shared.remove("data_bitrate")  # a bus leaves it to its adapter
+    assert len(shared) > 20
+    assert {name: getattr(of_simulation, name) for name in shared} == {
+        name: getattr(of_bus, name) for name in shared
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "settings", "message"),
+    [
+        ("id", {"pattern": "numbered", "id": 0x800}, "0x800 is above 0x7FF, the highest arbitration id here"),
+        ("id", {"pattern": "quality", "extended": True, "id": 0x2000_0000}, "0x20000000 is above 0x1FFFFFFF"),
+        ("ecu_id", {"ecu_id": 0x7DF}, "0x7DF is the id of requests to all ECUs"),
+        ("ecu_id", {"ecu_id": 0x18DB_33F1, "extended": True}, "0x18DB33F1 is the id of requests to all ECUs"),
+        ("rate", {"rate": 0, "pattern": "quality"}, "0 frames/s are no pattern. Use a rate such as 1000."),
+        ("test_id", {"rate": 1, "test_id": 0}, "frames of the pattern numbered have none"),
+        ("length", {"rate": 1, "length": 9}, "9 bytes do not fit a classic frame. Write fd = true, or use a length up to 8."),
+        ("length", {"rate": 1, "length": 64}, "64 bytes do not fit a classic frame"),
+        ("length", {"rate": 1, "length": 65}, "65 is no length of a frame on this bus. Use 1, 2, 3, 4, 5, 6, 7 or 8."),
+        ("length", {"rate": 1, "length": 0}, "0 is no length of a frame on this bus"),
+        ("length", {"pattern": "quality", "length": 1}, "1 is no length of a frame of the quality test on this bus. Use 8."),
+        ("length", {"pattern": "quality", "fd": True, "length": 12}, "12 is no length of a frame of the quality test"),
+    ],
+)  # fmt: skip
+def test_limits_of_a_pattern_and_of_ids(key: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        Options(**settings)
+    assert str(refused.value).startswith(f"{key}: {message}")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tester_id": 0, "ecu_id": 0x7FF},
+        {"tester_id": 0x1FFF_FFFF, "ecu_id": 0, "extended": True},
+        {"ecu_id": 0x0A8},
+        {"pattern": "numbered", "id": 0x7FF},
+        {"pattern": "numbered", "id": 0},
+        {"rate": 1, "extended": True, "id": 0x1FFF_FFFF},
+        *({"rate": 1, "length": length} for length in range(1, 9)),
+        *({"rate": 1, "fd": True, "length": length} for length in (8, 12, 16, 20, 24, 32, 48, 64)),
+        *({"pattern": "quality", "fd": True, "length": length} for length in (8, 32, 48, 64)),
+        {"pattern": "quality", "test_id": 0},
+    ],
+    ids=str,
+)
+def test_ids_and_patterns_within_the_limits(settings: dict[str, Any]) -> None:
+    assert {key: getattr(Options(**settings), key) for key in settings} == settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "pattern", "arbitration_id", "length", "flags"),
+    [
+        ({"rate": 9}, "numbered", 0x100, 8, 0),
+        ({"pattern": "numbered", "fd": True}, "numbered", 0x100, 8, FD | BRS),
+        ({"pattern": "numbered", "id": 0x123, "length": 3, "extended": True}, "numbered", 0x123, 3, EXTENDED),
+        ({"pattern": "quality", "rate": 9}, "quality", 0x700, 8, 0),
+        ({"pattern": "quality", "fd": True}, "quality", 0x700, 64, FD | BRS),
+        ({"pattern": "quality", "fd": True, "extended": True}, "quality", 0x700, 64, FD | BRS | EXTENDED),
+        ({"pattern": "quality", "fd": True, "length": 8}, "quality", 0x700, 8, 0),
+        ({"pattern": "quality", "fd": True, "length": 32}, "quality", 0x700, 32, FD | BRS),
+    ],
+)
+def test_a_pattern_has_its_usual_id_length_and_flags(
+    settings: dict[str, Any], pattern: limits.Pattern, arbitration_id: int, length: int, flags: int
+) -> None:
+    options = Options(**settings)
+    assert limits.pattern_of(options) == pattern
+    assert limits.pattern_id(options, pattern) == arbitration_id
+    assert limits.pattern_length(options, pattern) == length
+    assert limits.pattern_flags(options, pattern) == flags
+
+
+def test_without_a_pattern_the_bus_simulates_diagnosis() -> None:
+    assert limits.pattern_of(Options()) is None
+    for key, value in {"id": 0, "length": 8, "burst": 2, "count": 1, "test_id": 0}.items():
+        with pytest.raises(
+            ValueError, match=f"^{key}: it is for a pattern, and this bus simulates diagnosis"
+        ):
+            Options(**{key: value})

@@ -83,3 +83,21 @@ def test_an_empty_tank_is_filled_before_the_next_drive() -> None:
     vehicle.fuel_l = 0.04 * TANK_L
     vehicle.drive()
     assert vehicle.fuel > 0.9
+
+
+def test_the_run_time_and_the_self_tests_begin_with_each_start_of_the_engine_alone() -> None:
+    vehicle, _ = driven(1, 20)
+    assert vehicle.monitors.cycle == 1
+    vehicle.idle()
+    vehicle.drive()
+    assert vehicle.monitors.cycle == 1
+    assert vehicle.run_time_s == pytest.approx(20, abs=0.2)
+    vehicle.park()
+    vehicle.advance(60)
+    assert not vehicle.engine_on
+    stopped_s = vehicle.run_time_s
+    vehicle.advance(120)
+    assert vehicle.run_time_s == stopped_s
+    vehicle.idle()
+    assert vehicle.monitors.cycle == 2
+    assert vehicle.run_time_s == 0
