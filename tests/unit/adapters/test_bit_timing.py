@@ -47,6 +47,17 @@ def test_timing_is_near_and_within_the_limits(clock: int, bitrate: int) -> None:
     assert timing.sample_point == pytest.approx(usual_sample_point(bitrate), abs=0.0501)
 
 
+@pytest.mark.parametrize(
+    ("bitrate", "sample_point"),
+    [
+        (10_000, 0.875), (500_000, 0.875), (500_001, 0.8), (800_000, 0.8), (800_001, 0.75), (1_000_000, 0.75),
+        (8_000_000, 0.75),
+    ],
+)  # fmt: skip
+def test_usual_sample_point_is_that_of_cia_and_linux(bitrate: int, sample_point: float) -> None:
+    assert usual_sample_point(bitrate) == sample_point
+
+
 CANDLELIGHT_CLOCKS = (48_000_000, 80_000_000)
 PACKAGE_RATES = (10_000, 20_000, 50_000, 83_333, 100_000, 125_000, 250_000, 500_000, 800_000, 1_000_000)
 

@@ -171,7 +171,8 @@ def test_a_pattern_has_its_usual_id_length_and_flags(
 
 def test_without_a_pattern_the_bus_simulates_diagnosis() -> None:
     assert limits.pattern_of(Options()) is None
-    for key, value in {"id": 0, "length": 8, "burst": 2, "count": 1, "test_id": 0}.items():
+    idle: dict[str, Any] = {"id": 0, "length": 8, "burst": 2, "count": 1, "test_id": 0}
+    for key, value in idle.items():
         with pytest.raises(
             ValueError, match=f"^{key}: it is for a pattern, and this bus simulates diagnosis"
         ):

@@ -95,3 +95,13 @@ def test_stamp_of_a_long_log_is_in_seconds() -> None:
     (frame,) = text_entries(TrcParser(), [b";$FILEVERSION=1.1\n     1)  86400000.5  Rx     0100  1  01\n"])
     assert isinstance(frame, LogFrame)
     assert frame.stamp_s == pytest.approx(86_400.0005, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"), [("DT", Kind.DATA), ("FD", Kind.DATA), ("RR", Kind.REMOTE), ("ER", Kind.ERROR)]
+)
+def test_the_number_of_the_bus_is_the_channel(event: str, kind: Kind) -> None:
+    text = f";$FILEVERSION=2.1\n;$COLUMNS=N,O,T,B,I,d,R,L,D\n 1 1.0 {event} 2 0100 Rx - 1 00\n"
+    (frame,) = text_entries(TrcParser(), [text.encode()])
+    assert isinstance(frame, LogFrame)
+    assert (frame.kind, frame.channel) == (kind, "2")

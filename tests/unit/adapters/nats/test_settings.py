@@ -61,7 +61,54 @@ def test_moments() -> None:
         False, Span(TEN_US, TEN_US + 1)
     )
     assert not span_of("all").ends
+    assert not span_of("now").ends
     assert span_of("now", "2025-11-25T10:00:00Z").ends
+
+
+@pytest.mark.parametrize(
+    ("first_us", "last_us", "held"),
+    [
+        (10, 20, True),
+        (10, 10, True),
+        (20, 20, True),
+        (12, 15, True),
+        (9, 15, False),
+        (12, 21, False),
+        (1, 30, False),
+    ],
+)
+def test_span_includes_both_of_its_ends(first_us: int, last_us: int, held: bool) -> None:
+    assert Span(10, 20).holds(first_us, last_us) == held
+    assert EVER.holds(first_us, last_us)
+
+
+@pytest.mark.parametrize(
+    ("from_", "to", "key", "fact", "remedy"),
+    [
+        ("yesterday", None, "from", '"yesterday" is no moment',
+         'Write "now", "all" or a moment such as "2026-11-25T10:00:00Z".'),
+        ("now", "all", "to", '"all" is no moment', 'Write a moment such as "2026-11-25T10:00:00Z".'),
+        ("now", "2026-11-25", "to", '"2026-11-25" has no time zone',
+         'Add Z for UTC, or an offset: Write a moment such as "2026-11-25T10:00:00Z".'),
+        ("1969-12-31T23:59:59Z", None, "from", '"1969-12-31T23:59:59Z" is before 1970, where time stamps begin',
+         'Write "now", "all" or a moment such as "2026-11-25T10:00:00Z".'),
+        ("1970-01-01T00:00:01Z", "1970-01-01T00:00:00Z", "to",
+         '"1970-01-01T00:00:00Z" is before from = "1970-01-01T00:00:01Z"', "Exchange the two."),
+        ("x" * 41, None, "from", f'"{"x" * 40}" is no moment',
+         'Write "now", "all" or a moment such as "2026-11-25T10:00:00Z".'),
+    ],
+)  # fmt: skip
+def test_moments_that_cannot_be_used_are_mistakes_with_a_remedy(
+    from_: str, to: str | None, key: str, fact: str, remedy: str
+) -> None:
+    with pytest.raises(MomentError) as refused:
+        span_of(from_, to)
+    assert (refused.value.key, refused.value.fact, refused.value.remedy) == (key, fact, remedy)
+    assert str(refused.value) == f"{fact}. {remedy}"
+
+
+def test_the_epoch_and_an_empty_span_are_in_order() -> None:
+    assert span_of("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z").span == Span(0, 0)
 
 
 @pytest.mark.parametrize("text", ["", "now ", "2026-13-01T00:00:00Z", "x" * 1000])

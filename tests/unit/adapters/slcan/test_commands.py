@@ -27,6 +27,7 @@ def test_registers_of_the_sja1000_are_as_in_the_manual(bitrate: int, registers: 
         ({"bitrate": 10_000, "listen_only": True}, [b"S0", b"Z1", b"V", b"N", b"L"]),
         ({"btr": "031C", "hardware_timestamps": False}, [b"s031C", b"Z0", b"V", b"N", b"O"]),
         ({"fd": True, "data_bitrate": 2_000_000}, [b"S6", b"Y2", b"Z1", b"V", b"N", b"O"]),
+        ({"fd": True}, [b"S6", b"Z1", b"V", b"N", b"O"]),
     ],
 )
 def test_setup_commands(
@@ -43,6 +44,16 @@ def test_bitrates_without_a_command_are_refused(make_settings: Callable[..., Any
         setup_commands(make_settings("slcan", channel="/dev/ttyACM0", fd=True, data_bitrate=3_000_000))
 
 
-@pytest.mark.parametrize(("command", "key"), [(b"S6", "bitrate"), (b"L", "listen_only"), (b"O", "open")])
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        (b"S6", "bitrate"),
+        (b"s031C", "btr"),
+        (b"Y2", "data_bitrate"),
+        (b"L", "listen_only"),
+        (b"O", "open"),
+        (b"Z1", "open"),
+    ],
+)
 def test_meaning_of_a_command(command: bytes, key: str) -> None:
     assert meaning(command) == key

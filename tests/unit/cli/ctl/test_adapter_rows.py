@@ -6,7 +6,7 @@ from pathlib import Path
 from cancorderd.adapters.scan import FoundAdapter
 from cancorderd.adapters.socketcan import scan
 from cancorderd.adapters.socketcan.link import Link, LinkTiming
-from cancorderd.cli.ctl.adapter_rows import HEADER, as_json, cells, rows_of, toml
+from cancorderd.cli.ctl.adapter_rows import HEADER, as_json, cells, report, rows_of, toml
 from cancorderd.cli.ctl.configured_adapters import bus_of, usable
 from cancorderd.config.bus_settings import BUS_NAME
 from cancorderd.config.loading import load
@@ -74,3 +74,14 @@ def test_keys_that_no_bus_can_have_are_dropped() -> None:
     assert usable(link("a-name-of-16-byt")).keys is None
     assert usable(FoundAdapter("wonder", "0", "", "detected", {"channel": 0})).keys is None
     assert usable(HELD) == HELD
+
+
+def test_report_has_a_table_the_remedies_and_the_new_buses_as_toml() -> None:
+    assert report([]) == ""
+    paragraphs = report(rows_of([SLCAN, HELD])).split("\n\n")
+    assert [line.split()[0] for line in paragraphs[0].splitlines()] == [HEADER[0], "slcan0", "-"]
+    assert paragraphs[1] == "0031: use can0"
+    assert tomllib.loads(paragraphs[3]) == {"bus": {"slcan0": SLCAN.table}}
+    known = report(rows_of([SLCAN], configured=["drive"]))
+    assert "there, configured" in known
+    assert "\n\n" not in known, "neither a remedy nor a new bus"

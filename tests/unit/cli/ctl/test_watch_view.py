@@ -76,6 +76,9 @@ def test_s_goes_through_all_orders() -> None:
         found[view.order] = "".join(bus["name"] for bus in view.ordered(buses))
         view = view.pressed("s", NAMES)[0]
     assert view.order == "", "around"
+    assert list(found) == ["", "name", "what is wrong", "frames/s", "load", "clients", "lost"], (
+        "as the help says"
+    )
     assert found == {
         "": "bca",
         "name": "abc",
