@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cancorderd.hub.access import HubAccess, ServerAddress, inbox_prefix, server_address
@@ -65,3 +67,89 @@ def test_mistake_names_its_key(access: HubAccess, key: str) -> None:
 def test_inbox_prefix_is_the_users_own() -> None:
     assert inbox_prefix("truck-17") == "_INBOX_truck-17"
     assert inbox_prefix(None) == inbox_prefix("a.b") == inbox_prefix("*") == "_INBOX"
+
+
+NO_URL = "is no URL. Write tls://HOST or tls://HOST:PORT."
+SECRET = "contains a user or password. Write them as user and password_file."
+NO_SERVER = "is no URL of a server. Write tls://HOST or tls://HOST:PORT."
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("tls://[::1", NO_URL),
+        ("tls://hub:x", NO_URL),
+        ("tls://hub:65536", NO_URL),
+        ("tls://me@hub", SECRET),
+        ("tls://:geheim@hub", SECRET),
+        ("http://hub", "begins with http://, which is no NATS. Write tls://HOST."),
+        ("tls://", NO_SERVER),
+        ("tls://:4222", NO_SERVER),
+        ("tls://hub/path", NO_SERVER),
+        ("tls://hub?x=1", NO_SERVER),
+        ("tls://hub#x", NO_SERVER),
+    ],
+)
+def test_what_is_wrong_with_a_url(url: str, sentence: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        server_address(url)
+    assert str(refused.value) == sentence
+    assert list(HubAccess((url, "tls://hub")).mistakes()) == [("url", sentence)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "mistakes"),
+    [
+        ({"url": ()}, [("url", "is empty. Write tls://HOST.")]),
+        (
+            {"url": ("nats://hub", "tls://hub", "nats://10.0.0.1:1"), "user": "a", "password_file": "/p"},
+            [
+                ("url", "nats://hub:4222: a password would cross the network unencrypted. Write tls:// instead."),
+                ("url", "nats://10.0.0.1:1: a password would cross the network unencrypted. Write tls:// instead."),
+            ],
+        ),
+        (
+            {"credentials": "/c", "user": "a", "certificate": "/c", "key": "/k"},
+            [("credentials", "stands beside user or password_file. Keep one of the two.")],
+        ),
+        (
+            {"credentials": "/c", "password_file": "/p", "user": "a"},
+            [("credentials", "stands beside user or password_file. Keep one of the two.")],
+        ),
+        ({"password_file": "/p"}, [("user", "is missing beside password_file. Add it.")]),
+        ({"user": "a"}, [("password_file", "is missing beside user. Add it.")]),
+        (
+            {"certificate": "/c"},
+            [("key", "is missing: certificate and key belong together. Add it.")],
+        ),
+        ({"key": "/k"}, [("certificate", "is missing: certificate and key belong together. Add it.")]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_access(keys: dict[str, Any], mistakes: list[tuple[str, str]]) -> None:
+    assert list(HubAccess(**{"url": ("tls://hub",), **keys}).mistakes()) == mistakes
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("hub", False),
+        ("10.0.0.1", False),
+    ],
+)
+def test_servers_of_this_machine(host: str, loopback: bool) -> None:
+    assert ServerAddress(host, 4222, tls=False).loopback == loopback
+
+
+def test_only_a_password_is_sent_to_the_server() -> None:
+    assert HubAccess(("tls://hub",), user="a", password_file="/p").has_secret
+    assert not HubAccess(("tls://hub",), credentials="/c").has_secret
+    assert not HubAccess(("tls://hub",), user="a", certificate="/c", key="/k").has_secret
+
+
+def test_servers_are_tried_in_the_order_in_which_they_are_written() -> None:
+    servers = HubAccess(("tls://b", "a:1", "nats://c:2")).servers()
+    assert [str(server) for server in servers] == ["tls://b:4222", "tls://a:1", "nats://c:2"]

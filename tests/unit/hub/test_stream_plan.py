@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cancorderd.hub.stream_plan import GB, Limits, differences, limits_text, stream_config
 
 PLAN = stream_config("truck", Limits())
@@ -32,3 +34,59 @@ def test_limits_in_words() -> None:
         limits_text({"max_bytes": -1, "num_replicas": 3})
         == "keeps everything until the disk is full, 3 replicas"
     )
+
+
+def test_the_plan_in_the_words_of_jetstream() -> None:
+    assert stream_config("truck-17", Limits(max_bytes=5, max_age_s=3, replicas=2)) == {
+        "name": "CAN_truck-17",
+        "description": "CAN buses of truck-17",
+        "subjects": ["can.truck-17.*"],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_bytes": 5,
+        "max_age": 3_000_000_000,
+        "num_replicas": 2,
+        "allow_direct": True,
+        "republish": {
+            "src": "can.truck-17.*",
+            "dest": "stored.truck-17.{{wildcard(1)}}",
+            "headers_only": True,
+        },
+    }
+    assert (PLAN["max_bytes"], PLAN["max_age"], PLAN["num_replicas"]) == (10**10, 2_592_000 * 10**9, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "found", "reason"),
+    [
+        ("subjects", ["can.>"], "other subjects are not stored here"),
+        ("retention", "workqueue", "messages would go when they are read"),
+        ("storage", "memory", "RAM loses everything when the hub stops"),
+        ("discard", "new", "a full stream would refuse new frames"),
+        ("allow_direct", None, "viewers cannot read without it"),
+        ("republish", None, "viewers of the hub in a box are not woken without it"),
+        ("republish", {**PLAN["republish"], "headers_only": False}, "viewers of the hub in a box are not woken without it"),
+        ("max_bytes", 1, "asked for"),
+        ("max_age", 1, "asked for"),
+        ("num_replicas", 3, "asked for"),
+    ],
+)  # fmt: skip
+def test_each_setting_that_differs_has_its_reason(key: str, found: object, reason: str) -> None:
+    asked = frozenset({"max_bytes", "max_age", "num_replicas"})
+    (difference,) = differences({**PLAN, key: found}, PLAN, asked)
+    assert difference == (key, found, PLAN[key], reason)
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"max_bytes": 500_000_000, "max_age": 0}, "keeps 0.5 GB, 1 replica"),
+        ({"max_age": 43_200 * 10**9, "num_replicas": 2}, "keeps 0.5 days, 2 replicas"),
+        ({"max_bytes": 0, "max_age": 0}, "keeps everything until the disk is full, 1 replica"),
+        ({"max_bytes": 1, "max_age": 1}, "keeps 1e-09 GB or 1.15741e-14 days, 1 replica"),
+        ({}, "keeps everything until the disk is full, 1 replica"),
+    ],
+)
+def test_any_limits_in_words(config: dict[str, int], text: str) -> None:
+    assert limits_text(config) == text

@@ -124,3 +124,76 @@ def test_forwarding() -> None:
     assert found["cancorder_forward_lag_seconds", "body"] == 1.5
     assert found["cancorder_forward_lag_frames", "body"] == 3
     assert found["cancorder_bus_frames_lost_total", "body", "spool"] == 5
+
+
+LATENCY = {"bounds_s": [0.001, 0.01], "counts": [1, 2, 3], "sum_s": 0.5}
+RECORDING = {"state": "recording", "reason": "", "file": "/r/a.log", "bytes": 9, "frames": 5, "dropped": 6}
+EVERYTHING: Any = {
+    **sample_status(
+        sample_bus(
+            "body", frames={"received": 10, "per_second": 1.0, "error": 11, "remote": 12}, latency=LATENCY,
+            lost={"kernel": 1, "adapter": 2, "clients": 3, "unknown": 4}, recording=RECORDING, last_frame=1.5e9,
+            details={"errors": "transmit 128, receive 7"},
+        )
+    ),
+    "forward": {
+        "connected": False, "spool_bytes": 5, "spool_limit_bytes": 10,
+        "buses": [{"name": "body", "lag_s": 1.5, "lag_frames": 3, "lost": {"feed": 7, "spool": 8}}],
+    },
+}  # fmt: skip
+EXPECTED = """\
+cancorder_up gauge Whether the daemon answers the web process. = 1
+cancorder_clock_synchronised gauge Whether the clock of this machine is synchronised with a time server. = 1
+cancorder_clock_max_error_seconds gauge Largest error of the clock of this machine, by the kernel. = 0.25
+cancorder_recordings_free_bytes gauge Space that is left on the fullest file system with recordings. = 99
+cancorder_build_info gauge Version of the daemon. version=0.1.0 = 1
+cancorder_uptime_seconds gauge Time since the daemon started. = 61
+cancorder_bus_frames_received_total counter Data frames from the adapter. bus=body = 10
+cancorder_bus_frames_error_total counter Error frames, and malformed input from the adapter. bus=body = 11
+cancorder_bus_frames_remote_total counter Remote frames, which the wire format cannot carry. bus=body = 12
+cancorder_bus_restarts_total counter Workers started in place of failed workers. bus=body = 2
+cancorder_bus_frames_lost_total counter Frames lost, by the place of the loss. bus=body where=kernel = 1
+cancorder_bus_frames_lost_total counter Frames lost, by the place of the loss. bus=body where=adapter = 2
+cancorder_bus_frames_lost_total counter Frames lost, by the place of the loss. bus=body where=clients = 3
+cancorder_bus_frames_lost_total counter Frames lost, by the place of the loss. bus=body where=unknown = 4
+cancorder_bus_frames_lost_total counter Frames lost, by the place of the loss. bus=body where=recorder = 6
+cancorder_bus_frames_lost_total counter Frames lost, by the place of the loss. bus=body where=feed = 7
+cancorder_bus_frames_lost_total counter Frames lost, by the place of the loss. bus=body where=spool = 8
+cancorder_bus_load_ratio gauge Share of the bus's time in use, estimated. bus=body = 0.231
+cancorder_bus_clients gauge Connected clients. bus=body = 1
+cancorder_bus_client_backlog_bytes gauge Bytes that wait to be sent to all clients of the bus together. bus=body = 0
+cancorder_bus_last_frame_timestamp_seconds gauge Arrival of the latest data frame. bus=body = 1.5e+09
+cancorder_bus_controller_errors gauge Error counters of the CAN controller, if the adapter reports them. bus=body direction=transmit = 128
+cancorder_bus_controller_errors gauge Error counters of the CAN controller, if the adapter reports them. bus=body direction=receive = 7
+cancorder_bus_latency_seconds_bucket histogram Time of batches of frames from the read of the adapter to the last client's send. \
+bus=body le=0.001 = 1
+cancorder_bus_latency_seconds_bucket histogram Time of batches of frames from the read of the adapter to the last client's send. \
+bus=body le=0.01 = 3
+cancorder_bus_latency_seconds_bucket histogram Time of batches of frames from the read of the adapter to the last client's send. \
+bus=body le=+Inf = 6
+cancorder_bus_latency_seconds_count histogram Time of batches of frames from the read of the adapter to the last client's send. \
+bus=body = 6
+cancorder_bus_latency_seconds_sum histogram Time of batches of frames from the read of the adapter to the last client's send. \
+bus=body = 0.5
+cancorder_bus_recorded_frames_total counter Frames written to files, of buses that are recorded. bus=body = 5
+cancorder_bus_recording_active gauge Whether a bus that should be recorded is. bus=body = 1
+cancorder_forward_connected gauge Whether the hub is connected. = 0
+cancorder_forward_spool_bytes gauge Bytes of the frames that wait for the hub, on the disk and in memory. = 5
+cancorder_forward_spool_limit_bytes gauge Bytes that may wait. = 10
+cancorder_forward_lag_seconds gauge Age of the oldest frame that the hub has not acknowledged. bus=body = 1.5
+cancorder_forward_lag_frames gauge Frames that the hub has not acknowledged. bus=body = 3
+"""
+
+
+def test_names_types_descriptions_and_labels_are_those_that_dashboards_and_rules_use() -> None:
+    """Whoever changes one of these lines changes what users have written into their rules and panels."""
+    text = metrics_text(EVERYTHING, HostFacts(True, 0.25, 99)).decode()
+    lines = [
+        f"{sample.name} {family.type} {family.documentation} "
+        + "".join(f"{name}={value} " for name, value in sample.labels.items())
+        + f"= {sample.value:g}"
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name != "cancorder_bus_state"
+    ]
+    assert sorted(lines) == sorted(EXPECTED.splitlines())
