@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cancorderd.adapters.device_clock import DeviceClock, Line, lower_line
+from cancorderd.protocol.batch import Batch
+from cancorderd.protocol.frame import Frame
+from cancorderd.protocol.packets import PacketDecoder, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -287,3 +290,47 @@ def test_stamps_keep_their_order_after_a_step_back() -> None:
     Host(-3600 * SECOND).play(clock, range(0, 31 * SECOND, 10_000), lambda true: true)
     last = clock.epoch_us(31 * SECOND, EPOCH - 3569 * SECOND)
     assert clock.epoch_us(30 * SECOND, EPOCH - 3569 * SECOND) == last
+
+
+def read(clock: DeviceClock, stamp_us: int, now_us: int) -> int:
+    """Return the stamp that a frame gets, which is the only one of a read."""
+    packet = encode(Frame(clock.epoch_us(stamp_us, now_us), 0x123, 0, b""))
+    wire = PacketDecoder()
+    wire.receive(clock.checked(Batch(packet, 1), now_us, now_us - EPOCH).packets)
+    (frame,) = wire.frames()
+    return frame.timestamp_us
+
+
+def test_a_read_that_is_not_believed_is_stamped_no_earlier_than_the_one_before() -> None:
+    clock = DeviceClock(U32)
+    assert read(clock, 0, EPOCH) == EPOCH
+    ahead = read(clock, 800_000, EPOCH + 100)
+    assert ahead == EPOCH + 800_000, "less than a second off is believed for now"
+    assert read(clock, 1_300_000, EPOCH + 200) == ahead, "more than a second off is not"
+    assert read(clock, 1_300_100, EPOCH + 300) == ahead
+
+
+def test_frames_without_stamps_of_their_own_keep_the_order() -> None:
+    clock = DeviceClock(U32)
+    assert not clock.used
+    clock.hold(EPOCH + 900)
+    assert clock.arrival_us(EPOCH) == EPOCH, "nothing has been stamped by the clock yet"
+    assert not clock.used
+    assert clock.epoch_us(0, EPOCH) == EPOCH
+    assert clock.used
+    assert clock.arrival_us(EPOCH - 1) == EPOCH
+    assert clock.arrival_us(EPOCH + 1) == EPOCH + 1
+    clock.hold(EPOCH + 900)
+    assert clock.epoch_us(10, EPOCH + 10) == EPOCH + 900
+    clock.hold(EPOCH + 5)
+    assert clock.epoch_us(910, EPOCH + 910) == EPOCH + 910
+
+
+def test_a_clock_that_is_not_used_any_more_counts_as_used_and_gives_arrivals() -> None:
+    clock = DeviceClock(U32)
+    clock.epoch_us(0, EPOCH)
+    clock.fault = "not used: it stands still"
+    assert clock.used
+    assert clock.arrival_us(EPOCH - 10) == EPOCH
+    assert clock.arrival_us(EPOCH + 10) == EPOCH + 10
+    assert clock.used

@@ -207,3 +207,12 @@ def test_keys_that_do_not_fit_together_are_one_mistake_of_the_key_at_fault(
         assert [one.keys for one in findings] == [(other,)], (
             "what does not fit is unknown until this key is right"
         )
+
+
+@pytest.mark.parametrize("interface", [*registry.ADAPTERS, "pcan"])
+def test_keys_of_every_bus_are_checked_together_whatever_the_interface(interface: str) -> None:
+    _, findings = validate(interface, {"data_bitrate": 2_000_000})
+    assert [(one.keys, one.remedy) for one in findings] == [
+        (("data_bitrate",), "Write fd = true, or remove data_bitrate.")
+    ]
+    assert validate(interface, {"data_bitrate": 2_000_000, "fd": True})[1] == []

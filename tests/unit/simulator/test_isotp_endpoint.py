@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections import deque
+from types import ModuleType
 
 import isotp as can_isotp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cancorderd.simulator import isotp_frames
+from cancorderd.simulator import ecu, isotp_frames, tester
 from cancorderd.simulator.isotp_endpoint import MAX_WAITS, TIMEOUT_S, Endpoint, IsotpProfile, TransportError
 
 FRAME_S = 0.0002
@@ -262,3 +263,72 @@ def test_a_frame_completes_a_message_once() -> None:
     assert not sender.sent(frame, 0.0)
     waiting = sending()
     assert not waiting.sent(frame, 0.0), "the first frame waits for flow control"
+
+
+def test_receiver_waits_a_second_for_each_frame() -> None:
+    """N_Cr begins with flow control, and again with every consecutive frame."""
+    receiver = endpoint(flow_after_s=(0.005, 0.005))
+    receiver.receive(isotp_frames.first(MESSAGE, 8), 10.0)
+    assert receiver.due == pytest.approx(10.005)
+    receiver.wake(10.005)
+    assert receiver.due == pytest.approx(11.005)
+    receiver.receive(isotp_frames.consecutive(1, MESSAGE[6:13]), 10.9)
+    assert receiver.due == pytest.approx(11.9)
+    receiver.wake(11.89)
+    assert receiver.receiving
+
+
+@pytest.mark.parametrize(
+    ("longest", "status"), [(100, isotp_frames.FlowStatus.CONTINUE), (99, isotp_frames.FlowStatus.OVERFLOW)]
+)
+def test_receiver_takes_a_message_of_its_greatest_length(
+    longest: int, status: isotp_frames.FlowStatus
+) -> None:
+    receiver = endpoint(max_message=longest, block_size=3, st_min=7)
+    receiver.receive(isotp_frames.first(MESSAGE, 8), 0.0)
+    receiver.wake(receiver.due)
+    assert receiver.outbox == [isotp_frames.flow(status, 3, 7)]
+
+
+def test_sender_may_be_told_to_wait_again_after_each_block() -> None:
+    sender = sending()
+    for _ in range(2):
+        for _ in range(MAX_WAITS):
+            sender.receive(isotp_frames.flow(isotp_frames.FlowStatus.WAIT), 0.5)
+        sender.receive(isotp_frames.flow(isotp_frames.FlowStatus.CONTINUE, 1), 0.5)
+        sender.wake(sender.due)
+        sender.sent(sender.outbox.pop(), 0.6)
+        assert sender.due == pytest.approx(0.6 + TIMEOUT_S)
+
+
+@pytest.mark.parametrize(
+    ("owner", "flow_control"),
+    [
+        (ecu, isotp_frames.flow(isotp_frames.FlowStatus.CONTINUE, 8, 5)),
+        (tester, isotp_frames.flow(isotp_frames.FlowStatus.CONTINUE, 0, 10)),
+    ],
+    ids=["ecu", "tester"],
+)
+@pytest.mark.parametrize("frame_length", [8, 64])
+def test_ecu_and_tester_take_a_few_milliseconds_for_each_frame(
+    owner: ModuleType, flow_control: bytes, frame_length: int
+) -> None:
+    flow_s, slack_s = [], []
+    for seed in range(20):
+        wire = Wire(Endpoint(owner.profile(frame_length), random.Random(seed)), endpoint(st_min=20))
+        wire.ends[1].send(MESSAGE)
+        wire.run(5)
+        [(first_s, _)] = wire.kinds(1, 1)
+        flow = wire.kinds(0, 3)
+        assert {frame for _, frame in flow} == {flow_control}
+        flow_s.append(flow[0][0] - FRAME_S - first_s)
+        wire.ends[0].send(MESSAGE * 3)
+        wire.run(30)
+        assert wire.received == [[MESSAGE], [MESSAGE * 3]]
+        times = [time for time, _ in wire.kinds(0, 2)]
+        slack_s += [after - before - FRAME_S - 0.020 for before, after in itertools.pairwise(times)]
+        assert {len(frame) for _, frame in wire.kinds(0, 2)[:-1]} == {frame_length}
+    for found, shortest, longest in ((flow_s, 0.003, 0.008), (slack_s, 0.0, 0.003)):
+        width = longest - shortest
+        assert shortest - 1e-9 <= min(found) < shortest + 0.3 * width
+        assert longest - 0.3 * width < max(found) <= longest + 1e-9

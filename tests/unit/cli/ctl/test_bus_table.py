@@ -132,3 +132,46 @@ def test_recording_has_a_column_if_any_bus_records(keys: dict[str, Any], cell: s
 
 def test_lost_frames_of_a_daemon_that_estimates_none() -> None:
     assert frames_lost(sample_bus(lost={"kernel": 1, "adapter": 2, "clients": 3})) == 6
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        ({"serial": "1205AA6", "channel": "/dev/ttyACM0"}, "1205AA6"),
+        ({"serial": None, "channel": 0}, "0"),
+        ({"channel": "can0", "details": {"found": "gs_usb 0031"}}, "can0"),
+        ({"channel": None, "details": {"found": "gs_usb 0031"}}, "gs_usb 0031"),
+        ({"channel": None}, "-"),
+    ],
+)
+def test_adapter_has_its_best_name(keys: dict[str, Any], name: str) -> None:
+    table = bus_table([sample_bus(**keys)], 1000.0)
+    assert dict(zip(table.header, table.rows[0], strict=True))["CHANNEL"] == name
+
+
+@pytest.mark.parametrize(
+    ("web", "end"),
+    [
+        (None, "0 of 0 buses running"),
+        ({"address": "http://localhost:8642/", "reason": ""}, "0 of 0 buses running; page: http://localhost:8642/"),
+        ({"address": "http://localhost:8642/", "reason": "8642 is taken."}, "0 of 0 buses running; page: 8642 is taken."),
+    ],
+)  # fmt: skip
+def test_heading_has_the_address_of_the_page_or_why_there_is_none(web: Any, end: str) -> None:
+    status: Any = {**sample_status(), "web": web}
+    assert heading(status) == f"cancorderd 0.1.0, process 4, up 1m01s, /x.toml: {end}"
+    status["config"] = None
+    assert heading(status).startswith("cancorderd 0.1.0, process 4, up 1m01s, demo: 0 of 0")
+
+
+def test_forwarding_stands_below_the_table() -> None:
+    forward = {
+        "gateway": "truck-17", "url": "tls://hub:4222", "connected": True, "reason": "", "spool_bytes": 0,
+        "spool_limit_bytes": 0, "spool_lasts_s": None, "buses": [],
+    }  # fmt: skip
+    status: Any = {**sample_status(sample_bus()), "forward": forward}
+    assert status_text(status, 1185.0).splitlines()[3:] == [
+        "body  running  slcan      /dev/ttyACM0  42420      1234   23%        1     6         2  3m05s",
+        "",
+        "forwarding as truck-17 to tls://hub:4222: connected; spool 0 B of 0 B",
+    ]
