@@ -216,3 +216,70 @@ def test_keys_of_every_bus_are_checked_together_whatever_the_interface(interface
         (("data_bitrate",), "Write fd = true, or remove data_bitrate.")
     ]
     assert validate(interface, {"data_bitrate": 2_000_000, "fd": True})[1] == []
+
+
+FAR = 1 << 63
+
+
+@pytest.mark.parametrize(
+    ("options", "place", "fact"),
+    [
+        ({"a": FAR}, ("a",), "9223372036854775808 has more than 64 bits"),
+        ({"a": [0, {"b": -FAR - 1}]}, ("a", 1, "b"), "-9223372036854775809 has more than 64 bits"),
+        ({"a": {"b": [math.nan]}}, ("a", "b", 0), "nan is not a finite number"),
+        ({"a": -math.inf}, ("a",), "-inf is not a finite number"),
+        *(
+            ({name: 1}, (), f'"{name}" is no option of its own')
+            for name in ("interface", "channel", "bitrate", "fd", "can_filters")
+        ),
+    ],
+)
+def test_an_option_that_no_driver_can_have_is_named_with_its_place(
+    options: dict[str, Any], place: tuple[str | int, ...], fact: str
+) -> None:
+    _, findings = validate("pcan", {"options": options})
+    assert [(one.keys, one.fact) for one in findings] == [(("options", *place), fact)]
+
+
+def test_options_may_hold_all_numbers_that_toml_promises() -> None:
+    options = {"a": [FAR - 1, -FAR, 0.5, True, "x"], "b": {"c": []}}
+    settings, findings = validate("pcan", {"options": options})
+    assert not findings
+    assert isinstance(settings, PythonCanSettings)
+    assert settings.options == options
+
+
+@pytest.mark.parametrize(
+    ("channel", "fact"),
+    [
+        ("0", ""), (0, ""), (FAR - 1, ""), (-FAR, ""), (FAR, "9223372036854775808 has more than 64 bits"),
+        (-FAR - 1, "-9223372036854775809 has more than 64 bits"),
+        (True, "true is neither text nor a whole number"), (0.5, "0.5 is neither text nor a whole number"),
+    ],
+)  # fmt: skip
+def test_channel_of_python_can_is_text_or_a_whole_number(channel: object, fact: str) -> None:
+    _, findings = validate("pcan", {"channel": channel})
+    assert [one.fact for one in findings] == ([fact] if fact else [])
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "right", "wrong"),
+    [
+        ("slcan", "btr", ["031C", "031c", "00000000"], ["31C", "031C031C0", "031G", "0x1C", "031C\n"]),
+        ("gs_usb", "usb_port", ["1-2", "1-2.3", "10-11.12.13"], ["1", "1-", "a-1", "1-2.", "1-2 ", "1-2\n"]),
+    ],
+)
+def test_forms_of_texts(table: str, key: str, right: list[str], wrong: list[str]) -> None:
+    assert [text for text in right if validate(table, {key: text})[1]] == []
+    assert [text for text in wrong if not validate(table, {key: text})[1]] == []
+
+
+def test_registers_are_written_in_capitals() -> None:
+    settings, _ = validate("slcan", {"btr": "031c"})
+    assert getattr(settings, "btr", None) == "031C"
+
+
+def test_an_adapter_that_is_chosen_in_three_ways_is_one_mistake_of_the_last() -> None:
+    _, findings = validate("gs_usb", {"serial": "A", "usb_port": "1-2", "address": 5})
+    assert findings[0].keys == ("bus",)
+    assert findings[0].fact == "the adapter is chosen by serial and usb_port and bus"

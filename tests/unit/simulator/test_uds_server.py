@@ -151,3 +151,24 @@ def test_a_few_blocks_of_a_download_take_longer() -> None:
     slow = [span for span in spans if span > BLOCK_S[1]]
     assert 0.02 < len(slow) / len(spans) < 0.1
     assert min(slow) >= SLOW_BLOCK_S[0]
+
+
+@pytest.mark.parametrize("begin", ["11 01", "11 03"])
+def test_results_of_routines_are_forgotten_at_a_reset_and_kept_at_a_change_of_session(begin: str) -> None:
+    bench = ServerBench().become("checked")
+    bench.expect("31 03 02 03", "71 03 02 03 00")
+    bench.expect("10 02", "50 02")
+    bench.expect("31 03 02 03", "71 03 02 03 00")
+    bench.expect("31 03 ff 00", "7f 31 24")
+    bench.expect(begin, "51")
+    bench.server.power_on()
+    bench.extended()
+    bench.expect("31 03 02 03", "7f 31 24")
+
+
+@pytest.mark.parametrize("routine", ["02 03", "ff 01"])
+def test_only_erasing_has_parameters(routine: str) -> None:
+    for state in ("unlocked", "programmed"):
+        bench = ServerBench().become(state)
+        bench.expect(f"31 01 {routine} 00", "7f 31 13")
+        bench.expect(f"31 03 {routine} 00", "7f 31 13")
