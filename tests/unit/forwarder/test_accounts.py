@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cancorderd.forwarder.accounts import BusAccount, SentAccount
 from cancorderd.hub.headers import Losses
+from cancorderd.ipc.messages import ForwardedBusReport
 from tests.unit.forwarder.batches import EARLIER, SPOOL, batch
 
 
@@ -24,6 +25,43 @@ def test_lag_is_the_time_since_the_last_acknowledged_batch_was_made() -> None:
     assert account.lag_s(100.0) == 3.0
     account.waiting = 0
     assert account.lag_s(100.0) == 0
+
+
+def test_account_begins_with_nothing() -> None:
+    account = BusAccount("a")
+    assert account.report(100.0) == ForwardedBusReport("a", 0, 0.0, 0, 0, 0, 0, 0, 0, None)
+    assert (account.batched, account.batched_s, account.last_us, account.told) == (0, 0.0, 0, Losses())
+    assert account.lost == Losses()
+
+
+def test_batches_are_counted_and_lag_begins_with_the_oldest_that_waits() -> None:
+    account = BusAccount("a")
+    account.take_batch(batch(1, frames=10))
+    account.take_batch(batch(3, frames=5))
+    assert (account.batched, account.waiting) == (15, 15)
+    assert (account.batched_s, account.last_us, account.told) == (3.0, 2003, Losses(kernel=1))
+    assert account.lag_s(1_700_000_011.0) == 10.0
+    account.waiting = 0
+    account.take_batch(batch(9))
+    assert account.lag_s(1_700_000_011.0) == 2.0
+    assert account.lag_s(1_700_000_000.0) == 0.0, "the clock was set back"
+
+
+def test_report_has_every_place_of_loss() -> None:
+    account = BusAccount("a")
+    account.take_losses(0, 0, 0)
+    account.take_losses(1, 2, 3)
+    account.own_unknown, account.feed, account.spool = 10, 4, 5
+    account.waiting, account.forwarded, account.oldest_waiting = 7, 8, 90.0
+    assert account.report(92.26) == ForwardedBusReport("a", 7, 2.3, 8, 1, 2, 13, 4, 5, None)
+
+
+def test_losses_never_count_below_zero() -> None:
+    """A daemon that starts anew counts from zero."""
+    account = BusAccount("a")
+    account.take_losses(5, 6, 7)
+    account.take_losses(4, 5, 6)
+    assert account.lost == Losses()
 
 
 def sent(*numbers: int, account: SentAccount | None = None) -> list[int]:

@@ -98,6 +98,12 @@ def test_foreign_stream_that_stands_still_is_taken_over() -> None:
     assert watch.look(7, 100.0 + FOREIGN_WAIT_S) is Verdict.TAKE_OVER
 
 
+def test_stream_that_was_empty_and_moves_belongs_to_another_gateway() -> None:
+    watch = ForeignWatch()
+    assert watch.look(0, 100.0) is Verdict.WAIT
+    assert watch.look(1, 101.0) is Verdict.ANOTHER_GATEWAY
+
+
 def test_foreign_stream_that_moves_belongs_to_another_gateway_until_it_stands_still_for_long() -> None:
     watch = ForeignWatch()
     watch.look(7, 100.0)

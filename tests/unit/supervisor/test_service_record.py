@@ -92,6 +92,15 @@ def test_cloned_machines_have_different_hosts() -> None:
     assert len(hosts) == 2
 
 
+@pytest.mark.parametrize("hostname", ["", ".local"])
+def test_a_machine_without_a_name_is_localhost(hostname: str) -> None:
+    machine = Machine(hostname, "0123abcd")
+    record, page = service_record(BODY, 42420, machine, OWN), page_record(WebSettings(), machine, OWN)
+    assert dict(record.text)["system"] == "localhost"
+    assert record.instance == "ECUconnect-Logger body localhost:42420"
+    assert page.instance == "CAN buses of localhost:8642"
+
+
 @pytest.mark.parametrize(
     ("service_name", "instance"),
     [

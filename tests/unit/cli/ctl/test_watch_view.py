@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cancorderd.cli.ctl.watch_view import View
+from cancorderd.cli.ctl.watch_view import HELP, View
 from tests.unit.cli.ctl.sample_status import sample_bus
 
 NAMES = ["a", "b", "c"]
@@ -88,3 +88,10 @@ def test_s_goes_through_all_orders() -> None:
         "clients": "bca",
         "lost": "bca",
     }
+
+
+def test_help_has_a_line_for_every_kind_of_key() -> None:
+    assert [line[:15].rstrip() for line in HELP] == ["q, Ctrl+C", "j, k, arrows", "g, G", "s", "r", "?"]
+    assert all(line[14:16].strip() == line[15] for line in HELP), "the descriptions stand in one column"
+    orders = HELP[3].partition(": ")[2].split(", ")
+    assert orders == ["as configured", "by name", "by what is wrong", "frames/s", "load", "clients", "lost"]
