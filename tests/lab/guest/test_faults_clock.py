@@ -157,6 +157,9 @@ class Drilled:
         }
 
     def finish(self, row: Row, *, steps_back: int) -> None:
+        # A step of a second may be told before each bus has had a frame behind it.
+        for client in self.clients.values():
+            client.wait_frames(len(client.frames) + RATE)
         back = self.steps_back()
         row.expect(
             set(back.values()) == {steps_back}, f"stamps have gone back {back} times, not {steps_back}"
