@@ -77,3 +77,69 @@ def test_impaired_recordings_are_counted_in_words() -> None:
         protocol.impaired_recordings([sample_bus(recording=stopped), sample_bus(recording=impaired)])
         == "2 recordings impaired"
     )
+
+
+def test_the_index_lists_every_request() -> None:
+    answer = protocol.index_answer("1.2.3")
+    assert (answer["schema"], answer["version"]) == (1, "1.2.3")
+    assert [(one["method"], one["path"], one["does"]) for one in answer["resources"]] == [
+        ("GET", "/v1/status", "the state of the daemon and of every bus"),
+        ("GET", "/v1/events", "past and new events as server-sent events; follow=0 for past ones"),
+        ("GET", "/v1/buses/NAME/frames", "the frames of a bus, with remote and error frames"),
+        ("POST", "/v1/reload", "apply the edited configuration; dry_run=1 shows the effect"),
+        ("POST", "/v1/buses/NAME/start", "start a bus"),
+        ("POST", "/v1/buses/NAME/stop", "stop a bus"),
+        ("POST", "/v1/buses/NAME/restart", "restart a bus"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "good"),
+    [
+        ("running", True), ("disabled", True), ("stopped", True), ("starting", False), ("waiting", False),
+        ("backoff", False), ("failed", False), ("stopping", False),
+    ],
+)  # fmt: skip
+def test_good_states_are_those_in_which_nobody_has_to_look(state: str, good: bool) -> None:
+    assert (state in protocol.GOOD_STATES) == good
+
+
+@pytest.mark.parametrize(
+    ("forward", "impaired"),
+    [
+        (None, False),
+        ({"refused": False, "losing": False, "connected": False}, False),
+        ({"refused": True, "losing": False, "connected": False}, True),
+        ({"refused": False, "losing": True, "connected": True}, True),
+    ],
+)
+def test_forwarding_is_impaired_if_it_loses_frames_or_is_refused_not_by_an_outage(
+    forward: Any, impaired: bool
+) -> None:
+    assert protocol.forwarding_impaired(forward) == impaired
+
+
+def test_commands_try_the_services_socket_and_then_that_of_the_users_demo(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    assert list(protocol.sockets_to_try(7)) == [
+        "/run/cancorder/control.sock",
+        "/run/user/7/cancorder/control.sock",
+    ]
+
+
+def test_sockets_in_the_runtime_folder_are_no_longer_than_every_system_accepts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/" + "x" * 74)
+    assert demo_folder(7) == "/" + "x" * 74 + "/cancorder"
+    assert len(list(protocol.sockets_to_try(7))[1]) < 103
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/" + "x" * 75)
+    assert demo_folder(7) == f"{tempfile.gettempdir()}/cancorder-7"
+
+
+def test_exit_statuses_are_those_of_the_manual() -> None:
+    assert {exit_.name: exit_.value for exit_ in protocol.Exit} == {
+        "DONE": 0, "FAILED": 1, "USAGE": 2, "NOT_ALL_RUNNING": 3, "NO_PERMISSION": 4, "NOT_RUNNING": 7, "MISTAKES": 78,
+    }  # fmt: skip

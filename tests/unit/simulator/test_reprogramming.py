@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -135,3 +136,70 @@ def test_a_hopeless_session_ends_with_a_reset(
     assert talk.log[-1][0] == "11 01"
     assert talk.version is None
     assert talk.alive[-1] is False
+
+
+class Steps(Talk):
+    """A talk with all steps of the script: requests by their first bytes, and pauses with the response before."""
+
+    def __init__(self, mistake_rates: MistakeRates = NEVER, **keys: Any) -> None:
+        self.before: dict[str, set[tuple[float, float]]] = {}
+        self.pauses: list[tuple[str, tuple[float, float]]] = []
+        self._last = ""
+        super().__init__(mistake_rates, **keys)
+
+    def _do(self, step: object) -> bytes:
+        response = super()._do(step)
+        match step:
+            case Request(payload, _, after_s):
+                length = 2 if payload[0] in (0x19, 0x27) else 1
+                self.before.setdefault(payload[:length].hex(" "), set()).add(after_s)
+                self._last = response[:3].hex(" ")
+            case Pause(span_s):
+                self.pauses.append((self._last, span_s))
+        return response
+
+
+def test_the_tester_takes_its_time_before_each_request() -> None:
+    usual = {(0.020, 0.050)}
+    assert Steps().before == {
+        **dict.fromkeys(["10", "31", "85", "28", "2e", "34", "37", "11", "3e", "14"], usual),
+        **dict.fromkeys(["19 02", "19 0a", "19 04", "27 11"], usual),
+        "22": {(0.030, 0.080), (0.020, 0.050)},  # identification, and the version after the reset
+        "19 01": {(0.030, 0.060)},
+        "27 12": {(0.050, 0.100)},
+        "36": {(0.015, 0.030)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("mistake_rates", "after", "span_s"),
+    [
+        (NEVER, "51 01", (2.1, 2.5)),
+        (MistakeRates(0, 1, 0, 0), "7f 31 22", (0.3, 0.6)),
+        (MistakeRates(1, 0, 0, 0), "7f 27 35", (0.5, 1.0)),
+        (MistakeRates(1, 0, 0, 0), "7f 27 37", (10.0, 10.5)),
+    ],
+)
+def test_the_tester_pauses_after_a_reset_and_after_refusals(
+    mistake_rates: MistakeRates, after: str, span_s: tuple[float, float]
+) -> None:
+    found = {span for response, span in Steps(mistake_rates).pauses if response.startswith(after)}
+    assert found == {span_s}
+
+
+@pytest.mark.parametrize(
+    ("mistake_rates", "keys", "request_", "times"),
+    [
+        (MistakeRates(1, 0, 0, 0), {}, "27 11", 8),
+        (NEVER, {"error_rate": 1.0}, "36 01", 5),
+    ],
+)
+def test_the_tester_gives_up_after_so_many_refusals(
+    mistake_rates: MistakeRates, keys: dict[str, Any], request_: str, times: int
+) -> None:
+    most = 0
+    for seed in range(10):
+        talk = Talk(mistake_rates, seed=seed, **keys)
+        most = max(most, sum(request.startswith(request_) for request, _ in talk.log))
+    assert most >= times
+    assert talk.version is None

@@ -57,3 +57,24 @@ def test_bitrates_without_a_command_are_refused(make_settings: Callable[..., Any
 )
 def test_meaning_of_a_command(command: bytes, key: str) -> None:
     assert meaning(command) == key
+
+
+def test_commands_of_all_bitrates_are_those_of_the_manuals(make_settings: Callable[..., Any]) -> None:
+    """LAWICEL CAN232 manual, command Sn; firmware of CANable 2, command Yn."""
+    rates = [10_000, 20_000, 50_000, 100_000, 125_000, 250_000, 500_000, 800_000, 1_000_000]
+    for number, bitrate in enumerate(rates):
+        settings = make_settings("slcan", channel="/dev/ttyACM0", bitrate=bitrate)
+        assert setup_commands(settings)[0] == (b"S%d" % number, True)
+    for megabits in (1, 2, 4, 5, 8):
+        keys = {"fd": True, "data_bitrate": megabits * 1_000_000}
+        settings = make_settings("slcan", channel="/dev/ttyACM0", **keys)
+        assert setup_commands(settings)[1] == (b"Y%d" % megabits, True)
+
+
+def test_only_bitrates_and_opening_are_required(make_settings: Callable[..., Any]) -> None:
+    settings = make_settings("slcan", channel="/dev/ttyACM0", fd=True, data_bitrate=2_000_000)
+    assert [command.text for command in setup_commands(settings) if not command.required] == [
+        b"Z1",
+        b"V",
+        b"N",
+    ]
