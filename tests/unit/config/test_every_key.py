@@ -283,3 +283,46 @@ def test_an_adapter_that_is_chosen_in_three_ways_is_one_mistake_of_the_last() ->
     _, findings = validate("gs_usb", {"serial": "A", "usb_port": "1-2", "address": 5})
     assert findings[0].keys == ("bus",)
     assert findings[0].fact == "the adapter is chosen by serial and usb_port and bus"
+
+
+@pytest.mark.parametrize(
+    ("keys", "max_mb", "rotate_mb"),
+    [
+        ({}, 1000, 100),
+        ({"max_mb": 500}, 500, 50),
+        ({"max_mb": 5}, 5, 1),
+        ({"max_mb": 5000}, 5000, 100),
+        ({"max_mb": 0}, 0, 100),
+        ({"rotate_mb": 7}, 1000, 7),
+        ({"keep": 3}, 300, 100),
+        ({"keep": 3, "rotate_mb": 7}, 21, 7),
+        ({"keep": 0}, 0, 100),
+    ],
+)
+def test_sizes_of_recordings_that_are_left_out_follow_from_the_others(
+    keys: dict[str, int], max_mb: int, rotate_mb: int
+) -> None:
+    settings, findings = validate("record", keys)
+    assert not findings
+    assert isinstance(settings, RecordSettings)
+    assert (settings.max_mb, settings.rotate_mb, settings.keep) == (max_mb, rotate_mb, None)
+    assert settings.max_bytes == max_mb * 1_000_000
+    assert settings.file_bytes == rotate_mb * 1_000_000
+
+
+def test_a_file_is_no_larger_than_all_files_together() -> None:
+    settings, _ = validate("record", {"max_mb": 5, "rotate_mb": 50})
+    assert isinstance(settings, RecordSettings)
+    assert settings.file_bytes == 5_000_000
+
+
+@pytest.mark.parametrize("row", ROWS, ids=row_id)
+def test_a_key_is_required_if_its_row_says_so(row: Row) -> None:
+    """The manual says so, too; that slcan needs its channel or its serial number is said in words there."""
+    kind = (
+        TABLES[row.table][0]
+        if row.table in TABLES
+        else registry.settings_class(row.table.replace("every bus", "mock"))
+    )
+    assert kind is not None
+    assert keys(kind)[row.key].required == (row.left_out == "required" and row.table != "slcan")

@@ -64,6 +64,14 @@ def test_sources_whose_names_would_be_equal_are_numbered() -> None:
     }
 
 
+def test_text_that_is_a_name_keeps_it_wherever_its_source_stands() -> None:
+    assert interface_names({"a": "powertrain_left_front", "b": "powertrain_left"}) == {
+        "a": "powertrain_le-2",
+        "b": "powertrain_left",
+    }
+    assert interface_names({"b": "rack__1_", "a": "rack (1)"}) == {"b": "rack__1_", "a": "rack__1_-2"}
+
+
 def test_two_sources_with_one_text_get_two_names() -> None:
     assert interface_names({"body": "body", "zeroconf:body": "body"}) == {
         "body": "body",

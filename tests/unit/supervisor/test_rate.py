@@ -9,9 +9,12 @@ from cancorderd.supervisor.rate import Rate
 def test_rate_between_two_reports() -> None:
     rate = Rate()
     assert (rate.frames_per_second, rate.load(500_000)) == (0, 0)
+    assert not rate.known
     rate.update(Counts(received=100, payload_bytes=800), 10.0)
+    assert not rate.known, "a single report has no rate"
     assert rate.frames_per_second == 0
     rate.update(Counts(received=1100, payload_bytes=8800), 12.0)
+    assert rate.known
     assert rate.frames_per_second == 500
     assert rate.load(500_000) == pytest.approx(500 * 111 / 500_000)
 
@@ -31,3 +34,12 @@ def test_load_is_never_above_one() -> None:
     rate.update(Counts(), 0.0)
     rate.update(Counts(received=1_000_000, payload_bytes=8_000_000), 1.0)
     assert rate.load(500_000) == 1.0
+
+
+@pytest.mark.parametrize(("after_s", "known"), [(0.49, False), (0.5, True)])
+def test_a_rate_needs_half_a_second(after_s: float, known: bool) -> None:
+    rate = Rate()
+    rate.update(Counts(), 10.0)
+    rate.update(Counts(received=100), 10.0 + after_s)
+    assert rate.known == known
+    assert rate.frames_per_second == (200 if known else 0)
