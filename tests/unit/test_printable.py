@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cancorderd.printable import LONGEST, printable
+from cancorderd.printable import LONGEST, LONGEST_ERROR, error_text, printable
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,31 @@ def test_any_text(text: str, longest: int) -> None:
     assert safe.isprintable()
     safe.encode()
     assert printable(safe, longest) == safe
+
+
+class Speechless(Exception):
+    """An exception of a library whose message cannot be made."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("no device."), "no device"),
+        (ValueError(" no\ndevice... "), "no device"),
+        (ValueError("2.5 V"), "2.5 V"),
+        (ValueError(), "ValueError"),
+        (ValueError("."), "ValueError"),
+        (ValueError(" "), "ValueError"),
+        (OSError(2, "gone"), "[Errno 2] gone"),
+        (Speechless("x"), "Speechless"),
+        (ValueError("\x1b[2J"), "?[2J"),
+        (ValueError("x" * LONGEST_ERROR), "x" * LONGEST_ERROR),
+        (ValueError("x" * (LONGEST_ERROR + 1)), "x" * (LONGEST_ERROR - 3)),
+    ],
+    ids=repr,
+)
+def test_error_has_its_message_without_a_full_stop_or_its_type(error: Exception, text: str) -> None:
+    assert error_text(error) == text

@@ -48,3 +48,14 @@ def test_blank_lines_and_the_end_remain(text: str) -> None:
 @given(st.text(alphabet="ab \n", max_size=200), st.integers(20, 40))
 def test_no_word_is_lost(text: str, width: int) -> None:
     assert fitted(text, width).split() == text.split()
+
+
+def test_a_table_is_broken_within_its_columns() -> None:
+    rows = "  -a, --all          every bus, whatever its state may be\n  --a-very-long-option NAME  one bus\n  -v      more\n"
+    assert fitted(rows, 40).splitlines() == [
+        "  -a, --all         every bus, whatever",
+        "                    its state may be",
+        "  --a-very-long-option NAME",
+        "                    one bus",
+        "  -v                more",
+    ]

@@ -116,6 +116,13 @@ def test_what_is_wrong_with_a_url(url: str, sentence: str) -> None:
             {"credentials": "/c", "password_file": "/p", "user": "a"},
             [("credentials", "stands beside user or password_file. Keep one of the two.")],
         ),
+        (
+            {"credentials": "/c", "password_file": "/p"},
+            [
+                ("credentials", "stands beside user or password_file. Keep one of the two."),
+                ("user", "is missing beside password_file. Add it."),
+            ],
+        ),
         ({"password_file": "/p"}, [("user", "is missing beside password_file. Add it.")]),
         ({"user": "a"}, [("password_file", "is missing beside user. Add it.")]),
         (

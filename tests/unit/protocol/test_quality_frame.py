@@ -110,3 +110,9 @@ def test_the_magic_is_in_the_first_two_bytes() -> None:
     assert has_magic(b"\xca\xfd" + bytes(20))
     assert not has_magic(b"\xca")
     assert not has_magic(bytes(8))
+
+
+def test_counters_wrap() -> None:
+    assert fd_payload((1 << 64) + 5, (1 << 64) + 6, 7, 32) == fd_payload(5, 6, 7, 32)
+    assert classic_payload((1 << 16) + 5, (1 << 16) * 1000 + 6000, 7) == classic_payload(5, 6000, 7)
+    assert classic_payload(5, 6999, 7) == classic_payload(5, 6000, 7) != classic_payload(5, 7000, 7)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import random
+import re
 
 import pytest
 
+from cancorderd.simulator.narration import Narration
 from cancorderd.simulator.obd_polling import PIDS, ObdPolling
 from cancorderd.simulator.tester_script import Pause, Request
 from tests.unit.simulator.server_bench import ServerBench
@@ -108,3 +111,27 @@ def test_codes_are_cleared_at_the_end_of_one_round_in_five_at_all_ecus() -> None
     clearing = [request for log, _ in rounds() for request in log if request.payload == b"\x04"]
     assert 3 <= len(clearing) <= 24
     assert all(request.functional for request in clearing)
+
+
+@pytest.mark.parametrize(
+    ("hurried", "last"),
+    [
+        (False, "emission-related trouble codes are stored; the car stops"),
+        (True, "OBD-II polling: ends early: another session is requested"),
+    ],
+)
+def test_a_round_says_what_it_does_and_whether_it_ends_early(hurried: bool, last: str) -> None:
+    bench, narration = ServerBench(seed=1), Narration()
+    bench.vehicle.drive()
+    script = ObdPolling(bench.vehicle, bench.faults, random.Random(3), lambda: hurried, narration).script()
+    response: bytes | None = None
+    with contextlib.suppress(StopIteration):
+        while True:
+            step = script.send(response)  # type: ignore[arg-type]
+            response = b""
+            if isinstance(step, Request):
+                response = bench.ask(step.payload, functional=step.functional)
+    texts = [text for _, text in narration.take(0.0)]
+    assert texts[0] == "OBD-II polling: starts"
+    assert re.fullmatch(r"OBD-II polling: \d+ cycles", texts[1])
+    assert any(text.endswith(last) for text in texts)

@@ -28,9 +28,9 @@ def test_frames_are_sent_in_order_of_their_ids() -> None:
 
 def test_frames_with_the_same_id_keep_their_order() -> None:
     bus = SimulatedBus(500_000, 2_000_000)
-    for byte in b"abc":
+    for byte in b"cab":
         bus.put(BusFrame(0x123, bytes([byte])), 0, 0.0)
-    assert b"".join(bus.arrive()[0].data for _ in range(3)) == b"abc"
+    assert b"".join(bus.arrive()[0].data for _ in range(3)) == b"cab"
 
 
 def test_arrive_raises_if_no_frame_is_on_the_bus() -> None:
