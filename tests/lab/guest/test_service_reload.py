@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.guest.service import UNIT, Service, systemctl
+from tests.lab.guest.service import UNIT, Service, drop_in, systemctl
 from tests.support.harness import Client, poll
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOCK = '[bus.{}]\ninterface = "mock"\nstart = "always"\nspeed = 20\n'
 MISTAKES = 78
+SYSTEMD = int(systemctl("--version").stdout.split()[1])
 
 
 @pytest.fixture
@@ -53,6 +54,23 @@ def test_sighup_reloads_too(service: Service) -> None:
     systemctl("kill", "--kill-whom=main", "--signal=HUP", UNIT)
     poll(lambda: list(service.buses()) == ["two"], what="the file is in force")
     poll(lambda: service.show("SubState")["SubState"] == "running", what="the reload is over")
+
+
+@pytest.mark.skipif(SYSTEMD < 253, reason="systemd before 253 has no notify-reload")
+def test_with_notify_reload_a_good_file_is_in_force_and_a_bad_one_changes_nothing(installed: None) -> None:
+    with drop_in("notify-reload.conf"), Service(MOCK.format("one")) as service:
+        before = service.wait_state("one", "running")
+        service.write(MOCK.format("one") + MOCK.format("two"))
+        systemctl("reload", UNIT)
+        assert service.buses()["two"]["state"] == "running"
+        service.write(MOCK.format("one") + "bitrat = 5\n")
+        systemctl("reload", UNIT)
+        poll(lambda: "/etc/cancorder.toml:5: bus.one.bitrat: " in service.journal(), what="the mistake")
+        assert list(service.buses()) == ["one", "two"]
+        assert service.buses()["one"]["pid"] == before["pid"]
+        assert service.show("Type", "ActiveState", "SubState") == {
+            "Type": "notify-reload", "ActiveState": "active", "SubState": "running",
+        }  # fmt: skip
 
 
 def test_a_bad_file_at_start_fails_once_and_says_why(installed: None) -> None:
