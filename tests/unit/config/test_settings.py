@@ -193,3 +193,25 @@ def test_overlap_is_mutual_and_within_one_family(first: str, second: str) -> Non
     assert value_checks.overlap(first, first)
     if ipaddress.ip_address(first).version != ipaddress.ip_address(second).version:
         assert not value_checks.overlap(first, second)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("FE80:0::1%a-name_of_15.ch", "fe80::1%a-name_of_15.ch"),
+        ("fe80::1%a-name_of_16.chr", None),
+        ("fe80::1%et h0", None),
+        ("fe80::1%", None),
+        ("127.0.0.1%eth0", None),
+        ("0" * 65, None),
+        ("localhost", None),
+        ("", None),
+    ],
+)
+def test_address_may_name_the_interface_of_a_link(text: str, address: str | None) -> None:
+    if address is None:
+        with pytest.raises(Mistake, match="is not an IP address"):
+            value_checks.address(text)
+    else:
+        assert value_checks.address(text) == address

@@ -74,8 +74,11 @@ def test_window_has_a_bound_in_batches_and_in_bytes() -> None:
     assert not window.has_room(100)
     window = Window(0, 0.0)
     assert window.has_room(2 * MOST_BYTES), "one always may"
-    window.publish(batch(1, size=MOST_BYTES - 1000), 0.0)
-    assert not window.has_room(2000)
+    entry = batch(1, size=MOST_BYTES - 1000)
+    window.publish(entry, 0.0)
+    left = MOST_BYTES - entry.size
+    assert window.has_room(left)
+    assert not window.has_room(left + 1)
 
 
 def test_hub_that_acknowledges_nothing_is_silent() -> None:

@@ -45,6 +45,14 @@ def test_names_contain_the_bus_and_the_kind() -> None:
         ([from_unit(3, DUAL), stored(4), stored(5, V6)], ListenRequest(BOTH, None), [3], []),
         ([stored(3), from_unit(4)], ListenRequest(BOTH, None), [4], ["::"]),
         ([stored(3, frozenset({"fd00::1"}))], ListenRequest(["FD00:0::1"], None), [3], []),
+        ([stored(3, frozenset({"fe80::1%eth0"}))], ListenRequest(["FE80:0::1%eth0"], None), [3], []),
+        (
+            [stored(3, frozenset({"fe80::1%eth0"}))],
+            ListenRequest(["fe80::1%eth1"], None),
+            [],
+            ["fe80::1%eth1"],
+        ),
+        ([stored(4), from_unit(3)], ListenRequest(["0.0.0.0"], None), [3], []),
         ([stored(3), stored(4, V6, 42421)], ListenRequest(BOTH, None), [3], ["::"]),
     ],
 )

@@ -172,3 +172,18 @@ def test_only_erasing_has_parameters(routine: str) -> None:
         bench = ServerBench().become(state)
         bench.expect(f"31 01 {routine} 00", "7f 31 13")
         bench.expect(f"31 03 {routine} 00", "7f 31 13")
+
+
+@pytest.mark.parametrize(
+    ("control", "of", "sends"),
+    [
+        ("00", "01", True), ("01", "01", False), ("02", "01", True), ("03", "01", False),
+        ("01", "02", True), ("03", "02", True),
+        ("00", "03", True), ("01", "03", False), ("03", "03", False),
+    ],
+)  # fmt: skip
+def test_normal_messages_are_switched_by_their_own_bit(control: str, of: str, sends: bool) -> None:
+    """CommunicationControl (ISO 14229-1, 9.5): 1 is normal messages, 2 network management, 3 both."""
+    bench = ServerBench().become("extended")
+    bench.expect(f"28 {control} {of}", f"68 {control}")
+    assert bench.server.transmission_enabled == sends

@@ -215,6 +215,14 @@ def test_a_worker_that_ran_for_30_s_is_replaced_at_once(report: Event, end: list
     assert found == [1.0, 2.0, 4.0]
 
 
+def test_each_worker_has_to_prove_itself() -> None:
+    lifecycle = Lifecycle(state=State.RUNNING, proved=True)
+    lifecycle, effects = decide(lifecycle, Event.CRASHED, POLICY, MIDDLE)
+    while Action.SPAWN not in effects:
+        lifecycle, effects = decide(lifecycle, Event.TIMER, POLICY, MIDDLE)
+    assert lifecycle == replace(lifecycle, state=State.STARTING, proved=False)
+
+
 def test_an_adapter_that_comes_and_goes_does_not_keep_a_worker_from_proving_itself() -> None:
     lifecycle = Lifecycle(state=State.STARTING, crashes=3)
     seen = []

@@ -41,6 +41,14 @@ def test_whole_body_passes_as_it_is() -> None:
     assert batch.frames == 20
 
 
+def test_whole_body_may_end_with_a_frame_without_bytes() -> None:
+    frames = [FRAMES[0], FRAMES[1]._replace(data=b"")]
+    body = encode_all(frames)
+    batch = BodyDecoder(everything).decode(body, head(frames))
+    assert batch.packets is body
+    assert batch.frames == 2
+
+
 def test_compressed_body() -> None:
     batch = BodyDecoder(everything).decode(zlib.compress(encode_all(FRAMES)), head(compressed=True))
     assert frames_of(batch.packets) == FRAMES
