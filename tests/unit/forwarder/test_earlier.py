@@ -49,3 +49,8 @@ def test_last_message_of_this_start_says_nothing_about_earlier_ones() -> None:
     earlier = after()
     assert not earlier.take_last_message("a", last_message(SPOOL, 500))
     assert earlier.lost("a", 1150) == 50
+
+
+def test_frames_are_never_lost_below_zero() -> None:
+    assert after(130, 120).lost("a", 1125) == 0, "more was stored than this forwarder can know of"
+    assert after().lost("a", 1100) == 0

@@ -43,3 +43,10 @@ def test_line_that_is_no_utf_8_is_read_byte_by_byte() -> None:
     assert [(line.number, line.text) for line in lines([b"a\n\xffb\n\xc3\xa4\n"])] == [
         (1, "a"), (2, "\xffb"), (3, "\u00e4"),
     ]  # fmt: skip
+
+
+def test_only_the_beginning_of_a_file_may_be_a_byte_order_mark() -> None:
+    texts = [line.text for line in lines([b"\xef\xbb\xbfa\n", b"\xef\xbb\xbfb\n"])]
+    assert texts == ["a", "\ufeffb"]
+    texts = [line.text for line in lines([b"", "c\nd\n".encode("utf-16")])]
+    assert texts == ["c", "d"]

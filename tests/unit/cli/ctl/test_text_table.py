@@ -31,3 +31,9 @@ def test_lines_without_styles_have_a_bold_header_alone() -> None:
     assert {style for text, style in header if text.strip()} == {"bold"}
     assert {style for _, style in row} == {""}
     assert "".join(text for text, _ in row) == text_lines(table)[1]
+
+
+def test_columns_can_be_left_out() -> None:
+    table = Table(("BUS", "REC", "WHY"), [("a", "1 MB", "x"), ("b", "-", "")])
+    assert table.without({"REC"}) == Table(("BUS", "WHY"), [("a", "x"), ("b", "")])
+    assert table.without(()) == table
