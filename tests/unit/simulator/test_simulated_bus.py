@@ -28,9 +28,9 @@ def test_frames_are_sent_in_order_of_their_ids() -> None:
 
 def test_frames_with_the_same_id_keep_their_order() -> None:
     bus = SimulatedBus(500_000, 2_000_000)
-    for byte in b"cab":
+    for byte in b"cba":
         bus.put(BusFrame(0x123, bytes([byte])), 0, 0.0)
-    assert b"".join(bus.arrive()[0].data for _ in range(3)) == b"cab"
+    assert b"".join(bus.arrive()[0].data for _ in range(3)) == b"cba"
 
 
 def test_arrive_raises_if_no_frame_is_on_the_bus() -> None:
