@@ -247,9 +247,8 @@ def test_leap_second(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         finally:
             adjust(NO_LEAP_SECOND)
         drilled.expect_stamps_follow(row)
-        for (
-            client
-        ) in drilled.clients.values():  # stamps are near before there is a frame behind so small a step
+        # Stamps are near so small a step before there is a frame behind it.
+        for client in drilled.clients.values():
             client.wait_frames(len(client.frames) + RATE)
         drilled.finish(row, steps_back=1)
     with capsys.disabled():
