@@ -23,6 +23,7 @@ def unknown_command(typed: str, names: list[str], program: str) -> str:
     """Return the sentences about a command that does not exist."""
     import difflib  # takes 10 ms, which the other commands spare
 
-    near = difflib.get_close_matches(typed, names, n=1, cutoff=0.6)
+    begun = [name for name in names if typed and name.startswith(typed)]
+    near = begun or difflib.get_close_matches(typed, names, n=1, cutoff=0.6)
     meant = f"Did you mean {program} {near[0]}?" if near else "cancorderctl help lists the commands."
     return f'there is no command "{typed}". {meant}'

@@ -103,6 +103,7 @@ def test_wrong_usage_is_reported_with_status_2(words: list[str], capsys: pytest.
     [
         ("stauts", 'there is no command "stauts". Did you mean cancorderctl status?'),
         ("reloda", 'there is no command "reloda". Did you mean cancorderctl reload?'),
+        ("stat", 'there is no command "stat". Did you mean cancorderctl status?'),
         ("frobnicate", 'there is no command "frobnicate". cancorderctl help lists the commands.'),
     ],
 )
