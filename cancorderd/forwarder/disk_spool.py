@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 from typing import TYPE_CHECKING
@@ -45,10 +46,33 @@ class DiskSpool:
         self._segment: Segment | None = None
         """The segment that grows; its file is `_file`."""
         self._file = -1
+        self._locked = -1
         self.damaged = 0
         """Bytes that could not be read, apart from torn ends."""
+        self.unreadable: list[str] = []
+        """Segments of earlier starts that could not be opened: path and reason. They stay on the disk."""
         self.stored: dict[tuple[str, str], int] = {}
         """Frames of earlier starts up to the last batch on the disk, by spool id and bus."""
+
+    def lock(self) -> bool:
+        """Keep other forwarders out of the folder until `close`; returns False while another uses it.
+
+        That of a daemon that was killed still reads what the workers sent, and writes it. A folder that cannot be locked
+        is used without.
+        """
+        if self._locked < 0:
+            try:
+                os.makedirs(self._folder, 0o750, exist_ok=True)
+                self._locked = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                return True
+        try:
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
 
     def open(self) -> tuple[list[Segment], dict[str, int], int]:
         """Return the segments that earlier starts have left, frames in them by bus, and the highest order."""
@@ -58,10 +82,13 @@ class DiskSpool:
         for name in sorted(self._names()):
             self._number = max(self._number, int(name.removesuffix(_SUFFIX)))
             path = os.path.join(self._folder, name)
-            segment = self._scanned(path)
-            if segment is None:
-                with contextlib.suppress(OSError):
+            try:
+                segment = self._scanned(path)
+                if segment is None:
                     os.unlink(path)
+                    continue
+            except OSError as error:
+                self.unreadable.append(f"{path}: cannot be read ({error.strerror})")
                 continue
             segments.append(segment)
             highest = max(highest, segment.last)
@@ -149,6 +176,9 @@ class DiskSpool:
 
     def close(self) -> None:
         self._close()
+        if self._locked >= 0:
+            os.close(self._locked)
+            self._locked = -1
 
     def _names(self) -> list[str]:
         try:
@@ -158,12 +188,9 @@ class DiskSpool:
         return [name for name in found if name.endswith(_SUFFIX) and name.removesuffix(_SUFFIX).isdigit()]
 
     def _scanned(self, path: str) -> Segment | None:
-        """Return a segment of an earlier start; None if it holds nothing that can be read."""
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except OSError:
-            return None
+        """Return a segment of an earlier start; None if it holds no record. Raises OSError."""
+        with open(path, "rb") as file:
+            data = file.read()
         segment: Segment | None = None
         for item, _ in read_records(data):
             if isinstance(item, Entry):

@@ -30,6 +30,8 @@ class FeedStreams:
     """Reader of one bus. `on_cut` receives whole packets, `on_end` the number of a stream that was read to its end."""
 
     def __init__(self, gather_s: float, on_cut: Callable[[Cut], None], on_end: Callable[[int], None]) -> None:
+        self.most_bytes = MAX_BODY
+        """Bytes of a body, at most."""
         self.cutter = FeedCutter()
         self._gather_s = gather_s
         self._on_cut = on_cut
@@ -58,7 +60,7 @@ class FeedStreams:
                 return
             _, sock = self._streams[0]
             try:
-                data = sock.recv(MAX_BODY, socket.MSG_PEEK)
+                data = sock.recv(self.most_bytes, socket.MSG_PEEK)
             except (BlockingIOError, InterruptedError):
                 self._watch()
                 return
@@ -92,7 +94,7 @@ class FeedStreams:
         sock.recv(cut.size)
         if cut.frames:
             self._on_cut(cut)
-        if len(data) < MAX_BODY // 2:
+        if len(data) < self.most_bytes // 2:
             self._watch()
             return False
         return True

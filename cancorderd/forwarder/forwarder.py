@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cancorderd.forwarder.accounts import BusAccount, SentAccount
 from cancorderd.forwarder.batch_maker import BatchMaker
+from cancorderd.forwarder.byte_rate import ByteRate
 from cancorderd.forwarder.disk_spool import DiskSpool, SpoolUnavailable
 from cancorderd.forwarder.earlier import EarlierStarts
 from cancorderd.forwarder.feed_streams import FeedStreams
 from cancorderd.forwarder.outbox import Outbox
 from cancorderd.forwarder.publisher import Publisher
+from cancorderd.hub.headers import MAX_BODY
 from cancorderd.ipc.messages import ForwarderReport, NewFeed, Notice, SafePosition
 
 if TYPE_CHECKING:
@@ -35,8 +37,13 @@ _REPORT_EVERY_S = 1.0
 _SPILL_EVERY_S = 0.5
 _SPILL_BATCHES = 512
 """Batches that are written with one call, so that the disk has few to do and memory is not used twice."""
+_FIRST_BODY = 3000
+"""Bytes of a body until the hub has said how long a message may be: a full bus makes about 2,000 in 10 ms."""
 _LOSING_S = 10.0
 """A loss is shown for so long."""
+_LOCK_EVERY_S = 0.1
+_LOCKED_S = 10.0
+"""The forwarder of a daemon that was killed leaves the spool within this time."""
 _END_STREAMS_S = 2.0
 _END_SENT_S = 0.5
 
@@ -67,16 +74,20 @@ class Forwarder:
         self._accounts: dict[str, BusAccount] = {}
         self._streams: dict[str, FeedStreams] = {}
         self._ended: list[int] = []
+        self._waits = "starting"
+        """Why the spool is not open yet."""
+        self._folder_taken = False
+        """Whether somebody has to end the other forwarder that uses the folder."""
         self._opened = False
         """Whether the spool is open; only then batches can be made, in the order of those on the disk."""
         self._early: list[tuple[NewFeed, socket.socket]] = []
         """Streams that arrived before."""
+        self._most_bytes = _FIRST_BODY
+        """Bytes of a body, at most."""
         self._disk_reason = ""
         self._last_loss_s = -_LOSING_S
         self._loss_reason = ""
-        self._bytes_per_s = 0.0
-        self._bytes_since_report = 0
-        self._reported_s = 0.0
+        self._rate = ByteRate()
         self._end = asyncio.Event()
         self._orphaned = False
 
@@ -98,6 +109,7 @@ class Forwarder:
             self._streams[feed.bus] = FeedStreams(
                 self._settings.flush_ms / 1000, lambda cut: self._on_cut(account, cut), self._ended.append
             )
+            self._streams[feed.bus].most_bytes = self._most_bytes
         self._streams[feed.bus].add(feed.number, sock)
 
     def take_losses(self, losses: GatewayLosses) -> None:
@@ -108,6 +120,8 @@ class Forwarder:
         tasks = [asyncio.create_task(self._report(), name="report")]
         end = asyncio.create_task(self._end.wait())
         try:
+            if not await self._lock_spool():
+                return
             publisher = await self._open_spool()
             tasks.append(asyncio.create_task(publisher.run(), name="publish"))
             tasks.append(asyncio.create_task(self._spill(), name="spill"))
@@ -123,11 +137,27 @@ class Forwarder:
         self._report_now()
         self._thread.shutdown()
 
+    async def _lock_spool(self) -> bool:
+        """Wait until no other forwarder uses the folder; returns False if this one has to end first."""
+        waits_since_s = time.monotonic()
+        while not await self._in_thread(self._disk.lock):
+            if self._end.is_set():
+                return False
+            if not self._folder_taken and time.monotonic() - waits_since_s > _LOCKED_S:
+                self._folder_taken = True
+                self._waits = f"another forwarder uses {self._folder}. End its daemon, or set daemon.state_dir to another folder."
+                self.notice("error", self._waits)
+            await asyncio.sleep(_LOCK_EVERY_S)
+        self._folder_taken = False
+        return True
+
     async def _open_spool(self) -> Publisher:
         """Find what earlier starts have left on the disk, and begin a spool id and its streams."""
         segments, frames, self._maker.order = await self._in_thread(self._disk.open)
         spools = await self._in_thread(self._disk.spool_ids, self._spool)
         self._outbox.segments[:0] = segments
+        for fact in self._disk.unreadable:
+            self.notice("error", f"{fact}: its frames are missing at the hub. Check its owner and the disk.")
         for bus, count in frames.items():
             self._account(bus).waiting += count
         for (spool, bus), stored in self._disk.stored.items():
@@ -176,12 +206,16 @@ class Forwarder:
     def _on_cut(self, account: BusAccount, cut: Cut) -> None:
         """Make a batch of the packets of a bus."""
         cutter = self._streams[account.name].cutter
-        account.feed = cutter.lost
+        if cutter.lost > account.feed:
+            account.feed = cutter.lost
+            self._note_loss(
+                f"the forwarder did not take all frames of {account.name} in time. Give this machine less to do."
+            )
         self._add(self._maker.batch(account, cut, cutter.position or 0, time.time(), time.monotonic()))
         self._account_for_earlier(account.name)
 
     def _add(self, entry: Entry) -> None:
-        self._bytes_since_report += entry.size
+        self._rate.add(entry.size)
         self._outbox.add(entry)
         if self._publisher:
             self._publisher.wake()
@@ -199,6 +233,11 @@ class Forwarder:
     def head(self, entry: Entry, epoch: int) -> BatchHead:
         lost = entry.head.lost._replace(spool=self._sent.spool_lost(entry))
         return entry.head._replace(lost=lost, epoch=epoch)
+
+    def limit_bodies(self, size: int) -> None:
+        self._most_bytes = min(MAX_BODY, size)
+        for streams in self._streams.values():
+            streams.most_bytes = self._most_bytes
 
     def on_acknowledged(self, entry: Entry) -> None:
         self._sent.acknowledged(entry)
@@ -312,9 +351,9 @@ class Forwarder:
 
     def _report_now(self) -> None:
         now, now_s, publisher = time.time(), time.monotonic(), self._publisher
-        self._measure(now_s)
+        self._rate.measure(now_s)
         losing = now_s - self._last_loss_s < _LOSING_S
-        reasons = [self._loss_reason if losing else "", publisher.reason if publisher else "starting"]
+        reasons = [self._loss_reason if losing else "", publisher.reason if publisher else self._waits]
         if self._disk_reason and not losing and not (publisher and publisher.connected):
             reasons.append(self._disk_reason)
         limit = self._settings.spool_mb * _MB
@@ -326,29 +365,17 @@ class Forwarder:
                 connected=bool(publisher and publisher.connected),
                 reason=" ".join(reason for reason in reasons if reason),
                 url=publisher.url if publisher else self._settings.url[0],
-                refused=bool(publisher and publisher.refused),
+                refused=self._folder_taken or bool(publisher and publisher.refused),
                 losing=losing,
                 spool_bytes=used,
                 spool_limit_bytes=limit,
-                spool_lasts_s=max(0.0, round((limit - used) / self._bytes_per_s, 1))
-                if self._bytes_per_s
-                else None,
+                spool_lasts_s=self._rate.lasts_s(limit - used),
                 retained_s=round(max(0.0, now - retained), 1) if retained else 0.0,
                 epoch=publisher.epoch if publisher else 0,
                 buses=[account.report(now) for account in self._accounts.values()],
                 ended=ended,
             )
         )
-
-    def _measure(self, now_s: float) -> None:
-        """Average the rate of bytes over some ten seconds."""
-        passed_s = now_s - self._reported_s
-        if passed_s < _REPORT_EVERY_S / 2:
-            return
-        rate = self._bytes_since_report / passed_s
-        known = self._bytes_per_s > 0
-        self._bytes_per_s = 0.9 * self._bytes_per_s + 0.1 * rate if known else rate
-        self._bytes_since_report, self._reported_s = 0, now_s
 
     def _account(self, bus: str) -> BusAccount:
         if bus not in self._accounts:

@@ -41,7 +41,7 @@ from cancorderd.hub.failures import (
     TlsFailed,
 )
 from cancorderd.hub.failures import Refused as RightMissing
-from cancorderd.hub.subjects import stream_name, subject
+from cancorderd.hub.subjects import all_subjects, stream_name, subject
 from cancorderd.ipc.backoff import Backoff
 from cancorderd.printable import error_text
 
@@ -62,9 +62,12 @@ _REFUSED_S = 1.0
 _FOREIGN_LOOK_S = 2.0
 """Interval at which a stream is looked at that holds batches of another gateway, until it is known to move."""
 _CHECK_S = 0.5
-_LEAST_PAYLOAD = headers.MAX_BODY + 2048
-_WRONG_SEQUENCE = (jetstream.WRONG_LAST_SEQUENCE, 10060)
-"""The last sequence is another; the stream is another (Nats-Expected-Stream)."""
+_OTHER_STREAM = 10060
+"""The stream that holds the subject is another (Nats-Expected-Stream)."""
+_NOBODY = 503
+"""Nothing holds the subject."""
+_PASSING = (jetstream.WRONG_LAST_SEQUENCE, _OTHER_STREAM, _NOBODY)
+"""Refusals as after a stream was deleted and made again: its state says more, unless they repeat."""
 _TO_BE_ACTED_ON = (
     AccessMistake,
     ApiError,
@@ -82,6 +85,9 @@ class Owner(Protocol):
 
     def head(self, entry: Entry, epoch: int) -> BatchHead:
         """Return the headers with which a batch is sent now."""
+
+    def limit_bodies(self, size: int) -> None:
+        """Make no batches whose bodies have more bytes."""
 
     def on_acknowledged(self, entry: Entry) -> None:
         """Take a batch that the hub has stored."""
@@ -132,6 +138,10 @@ class Publisher:
         self._foreign = ForeignWatch()
         self._progress = False
         """Whether this connection has stored a batch."""
+        self._refusals = 0
+        """Refusals since the last batch that was stored."""
+        self._most_bytes = 0
+        """Bytes of a body, at most."""
         self._told = ""
 
     @property
@@ -167,14 +177,10 @@ class Publisher:
         self.url = str(connection.server)
         for sentence in connection.notices:
             self._owner.notice("warning", sentence)
-        if connection.max_payload < _LEAST_PAYLOAD:
-            raise ApiError(
-                f"{connection.server}: max_payload is {connection.max_payload}, too small for batches. "
-                f"Set it to at least {_LEAST_PAYLOAD}, or leave it out."
-            )
         answers = await Answers.open(connection, self._on_answer)
         while True:
             state = await stream_state(connection, self._gateway)
+            self._limit_bodies(connection, state)
             decision = resume(state, self._own)
             if isinstance(decision, Foreign):
                 if not await self._may_take_over(state):
@@ -186,6 +192,17 @@ class Publisher:
             await self._look_up(connection)
             self._go_on(decision, state)
             await self._publish(connection, answers)
+
+    def _limit_bodies(self, connection: HubConnection, state: StreamState) -> None:
+        limit = min(connection.max_payload, state.max_message or connection.max_payload)
+        if limit < headers.LEAST_MESSAGE:
+            key = f"max_msg_size of {self._stream}" if limit == state.max_message else "max_payload"
+            raise ApiError(
+                f"{connection.server}: {key} is {limit}, too small for batches. "
+                f"Set it to at least {headers.LEAST_MESSAGE}, or leave it out."
+            )
+        self._most_bytes = limit - headers.HEADER_ROOM
+        self._owner.limit_bodies(self._most_bytes)
 
     async def _may_take_over(self, state: StreamState) -> bool:
         """Return whether the stream's foreign gateway is gone; waits a moment before it returns False."""
@@ -225,7 +242,8 @@ class Publisher:
 
     async def _publish(self, connection: HubConnection, answers: Answers) -> None:
         """Publish until a batch is refused; returns then. Raises HubError."""
-        self._connected()
+        if not self._refusals:
+            self._connected()
         closed = asyncio.ensure_future(connection.wait_closed())
         closed.add_done_callback(lambda _: self._wake.set())
         looking = asyncio.create_task(self._wake_regularly())
@@ -248,16 +266,24 @@ class Publisher:
         await self._on_refusal(connection, self._refusal)
 
     async def _on_refusal(self, connection: HubConnection, refusal: Refused) -> None:
-        if refusal.code not in _WRONG_SEQUENCE and refusal.code != 503:
-            self._disconnected(
-                f"{connection.server}: refuses batches ({refusal.description}). Check limits and space of "
-                f"{self._stream} at the hub.",
-                refused=True,
-            )
+        self._refusals += 1
+        if refusal.code not in _PASSING or self._refusals > 1:
+            self._disconnected(f"{connection.server}: {self._sentence(refusal)}", refused=True)
             await asyncio.sleep(_REFUSED_S)
         elif not self._progress:
             await asyncio.sleep(_REFUSED_S)
         self._progress = False
+
+    def _sentence(self, refusal: Refused) -> str:
+        if refusal.code in (_NOBODY, _OTHER_STREAM):
+            holder = "no stream" if refusal.code == _NOBODY else "another stream"
+            buses = all_subjects(self._gateway)
+            return (
+                f"{holder} holds {buses} in place of {self._stream}. Correct it with cancorderctl hub init."
+            )
+        return (
+            f"refuses batches ({refusal.description}). Check limits and space of {self._stream} at the hub."
+        )
 
     async def _wake_regularly(self) -> None:
         """Look at the connection now and then, too: a limit of time for each wait would cost a task for each batch."""
@@ -283,6 +309,13 @@ class Publisher:
                 self._acknowledged(each)
             if entry is None:
                 continue
+            if len(entry.body) > self._most_bytes:
+                self._outbox.put_back([entry])
+                self._refusals += 1
+                raise ApiError(
+                    f"{connection.server}: a batch of {len(entry.body)} bytes waits that was made for a greater "
+                    f"max_payload. Set it to at least {len(entry.body) + headers.HEADER_ROOM} until it is sent."
+                )
             before = window.publish(entry, time.monotonic())
             await answers.publish(
                 subject(self._gateway, entry.bus),
@@ -300,6 +333,9 @@ class Publisher:
         answer = self._window.answer(before, message.data, status, time.monotonic())
         if isinstance(answer, Acknowledged):
             self._progress = True
+            if self._refusals:
+                self._refusals = 0
+                self._connected()
             self._own = self._own._replace(sequence=before + 1)
             self._acknowledged(answer.entry)
             if not self._full:

@@ -28,6 +28,8 @@ class StreamState(NamedTuple):
     last: BatchId | None
     """None if the stream is empty, or its last message has no headers of a batch."""
     empty: bool = False
+    max_message: int = 0
+    """Bytes of the largest message that it stores; 0: no limit of its own."""
 
 
 class Own(NamedTuple):

@@ -22,7 +22,13 @@ async def stream_state(connection: HubConnection, gateway: str) -> StreamState:
     if info.state.messages:
         last = await jetstream.last_message(connection, stream, all_subjects(gateway))
     head = _head(last)
-    return StreamState(info.state.last_sequence, info.created, head and head.batch, empty=last is None)
+    return StreamState(
+        info.state.last_sequence,
+        info.created,
+        head and head.batch,
+        empty=last is None,
+        max_message=info.max_message,
+    )
 
 
 async def last_head(connection: HubConnection, gateway: str, bus: str) -> BatchHead | None:

@@ -49,6 +49,10 @@ ENCODING = "Cancorder-Encoding"
 ZLIB = "zlib"
 MAX_BODY = 64_000
 """Bytes of packets in a body: at most 64 kB, far below the usual `max_payload` of 1 MiB."""
+HEADER_ROOM = 600
+"""Bytes of a message beside its body, at most: these headers and those that guard it, with their longest values."""
+LEAST_MESSAGE = 1024
+"""The smallest `max_payload` with which frames can be forwarded: room for headers and some packets."""
 
 _SPOOL_ID = re.compile(r"[0-9a-f]{16}")
 _NUMBER = re.compile(r"[0-9]{1,20}")

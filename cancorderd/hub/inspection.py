@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cancorderd.hub import jetstream, stream_plan, streams, subjects
 from cancorderd.hub.connection import connect_to
 from cancorderd.hub.failures import HubError, NoAnswer, Refused, Stage, StreamMissing
+from cancorderd.hub.headers import LEAST_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -86,6 +87,10 @@ async def _steps(connection: HubConnection, gateway: str, buses: Sequence[str]) 
     )
     streams.require_recent(connection)
     yield Step(Stage.SERVER, f"nats-server {connection.version}, {connection.server_name}")
+    if connection.max_payload < LEAST_MESSAGE:
+        fact = f"max_payload is {connection.max_payload}, too small for batches"
+        yield Step(Stage.SERVER, f"{fact}. Set it to at least {LEAST_MESSAGE}, or leave it out.", good=False)
+        return
     name = subjects.stream_name(gateway)
     try:
         info = await jetstream.stream_info(connection, name)

@@ -59,6 +59,12 @@ class StreamInfo:
     state: StreamState
     leader: str = ""
 
+    @property
+    def max_message(self) -> int:
+        """Bytes of the largest message that it stores, with headers; 0: the server's limit."""
+        size = self.config.get("max_msg_size")
+        return size if isinstance(size, int) and size > 0 else 0
+
 
 @dataclass(frozen=True)
 class StoredMessage:

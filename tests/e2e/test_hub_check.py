@@ -158,6 +158,8 @@ def test_servers_that_cannot_serve(check: Check, tmp_path: Path) -> None:
         assert "JetStream does not answer" in check(url=[bare.url], gateway="truck").output
         result = check(url=[f"nats://127.0.0.1:{old.port}"], gateway="truck")
     assert "too old" in result.output
+    with NatsServer(tmp_path / "small", "max_payload: 1000") as small:
+        assert "max_payload is 1000, too small for batches" in check(url=[small.url], gateway="truck").output
 
 
 def test_stream_of_another_form(check: Check, tmp_path: Path) -> None:

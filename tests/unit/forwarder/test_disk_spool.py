@@ -185,3 +185,33 @@ def test_spool_ids_of_batches_on_the_disk_are_known_in_any_case(tmp_path: Path) 
     disk.close()
     after, _, _, _ = reopened(tmp_path)
     assert after.spool_ids("b" * 16) == [SPOOL, "b" * 16]
+
+
+def test_folder_is_locked_until_its_forwarder_has_closed_it(tmp_path: Path) -> None:
+    first, second = DiskSpool(str(tmp_path / "new"), LIMIT), DiskSpool(str(tmp_path / "new"), LIMIT)
+    assert first.lock()
+    assert first.lock()
+    assert not second.lock()
+    first.close()
+    assert second.lock()
+    second.close()
+
+
+def test_folder_that_cannot_be_made_is_used_without_a_lock(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert DiskSpool(str(tmp_path / "file/folder"), LIMIT).lock()
+
+
+def test_segment_that_cannot_be_opened_stays_and_is_named(tmp_path: Path) -> None:
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    write(disk, 1)
+    disk.close()
+    (tmp_path / "000000000002.batches").symlink_to(tmp_path / "000000000002.batches")  # ELOOP, also for root
+    after, (segment,), _, _ = reopened(tmp_path)
+    assert numbers(after, segment) == [1]
+    assert after.unreadable == [
+        f"{tmp_path}/000000000002.batches: cannot be read ({os.strerror(errno.ELOOP)})"
+    ]
+    assert (tmp_path / "000000000002.batches").is_symlink()
+    assert write(after, 2).path.endswith("000000000003.batches")
+    after.close()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cancorderd.hub.headers import (
+    HEADER_ROOM,
     BatchHead,
     BatchId,
     HeaderError,
@@ -45,6 +46,21 @@ def test_headers_are_those_of_the_contract() -> None:
 
 def test_body_that_is_not_compressed_has_no_encoding() -> None:
     assert "Cancorder-Encoding" not in encode(HEAD._replace(compressed=False))
+
+
+def test_room_for_headers_suffices_for_the_longest() -> None:
+    most = 2**64 - 1
+    head = BatchHead(
+        BatchId("f" * 16, most), most, most, most, most, Losses(most, most, most, most, most), most, True
+    )
+    found = encode(head) | {
+        "Nats-Expected-Stream": f"CAN_{'x' * 64}",
+        "Nats-Expected-Last-Sequence": str(most),
+    }
+    assert (
+        len("NATS/1.0\r\n" + "".join(f"{name}: {text}\r\n" for name, text in found.items()) + "\r\n")
+        < HEADER_ROOM
+    )
 
 
 @given(HEADS)

@@ -167,7 +167,7 @@ def test_heading_has_the_address_of_the_page_or_why_there_is_none(web: Any, end:
 def test_forwarding_stands_below_the_table() -> None:
     forward = {
         "gateway": "truck-17", "url": "tls://hub:4222", "connected": True, "reason": "", "spool_bytes": 0,
-        "spool_limit_bytes": 0, "spool_lasts_s": None, "buses": [],
+        "spool_limit_bytes": 0, "spool_lasts_s": None, "retained_s": 0.0, "buses": [],
     }  # fmt: skip
     status: Any = {**sample_status(sample_bus()), "forward": forward}
     assert status_text(status, 1185.0).splitlines()[3:] == [

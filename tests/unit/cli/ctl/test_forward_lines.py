@@ -19,7 +19,8 @@ def forwarded(name: str = "body", lag_frames: int = 0, lag_s: float = 0.0, **los
 def lines(*buses: dict[str, Any], **keys: Any) -> list[str]:
     forward = {
         "gateway": "truck-17", "url": "tls://hub:4222", "connected": True, "reason": "",
-        "spool_bytes": 0, "spool_limit_bytes": 1_024_000_000, "spool_lasts_s": None, "buses": list(buses), **keys,
+        "spool_bytes": 0, "spool_limit_bytes": 1_024_000_000, "spool_lasts_s": None, "retained_s": 0.0,
+        "buses": list(buses), **keys,
     }  # fmt: skip
     return forward_lines(cast("Any", {**sample_status(), "forward": forward}))
 
@@ -44,6 +45,11 @@ def test_without_forwarding_there_are_no_lines() -> None:
             "connected; 9 frames wait, 1s behind; spool 0 B of 1.0 GB",
         ),
         ([forwarded(lag_s=5)], {}, "connected; spool 0 B of 1.0 GB"),
+        (
+            [forwarded()],
+            {"retained_s": 83.2},
+            "connected; spool 0 B of 1.0 GB; the last 1m23s are kept for a hub that loses them",
+        ),
         (
             [forwarded(lag_frames=9, lag_s=3), forwarded("drive", 1, 61)],
             {"connected": False, "spool_bytes": 2_000_000, "spool_lasts_s": 7200, "reason": "hub: no route."},

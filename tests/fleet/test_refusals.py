@@ -1,0 +1,152 @@
+"""A hub that does not store the batches: frames wait, `status` says so all the time, and all arrive after the repair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cancorderd.hub import headers, jetstream
+from tests.fleet.test_forwarding import (
+    RATE,
+    bus,
+    drained,
+    forward,
+    forwarded,
+    lag,
+    state,
+    wait_connected,
+    wait_received,
+)
+from tests.support.harness import Daemon, poll
+from tests.support.hub_account import Hub
+from tests.support.nats_server import PROGRAM, NatsServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cancorderd.hub.connection import HubConnection
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="nats-server is missing: tests/run installs it")
+
+
+def change_stream(hub: Hub, **settings: object) -> None:
+    async def change(connection: HubConnection) -> None:
+        found = (await jetstream.stream_info(connection, "CAN_truck-17")).config
+        await jetstream.update_stream(connection, {**found, **settings})
+
+    hub._call(change)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "reason"),
+    [
+        ({"discard": "new", "max_msgs": 20}, {"max_msgs": -1}, "refuses batches (maximum messages exceeded)"),
+        ({"subjects": ["can.truck-17.other"]}, {"subjects": ["can.truck-17.*"]}, "no stream holds can.truck-17.*"),
+    ],
+    ids=["full", "wrong subjects"],
+)  # fmt: skip
+def test_stream_that_stores_nothing(
+    tmp_path: Path, wrong: dict[str, object], right: dict[str, object], reason: str
+) -> None:
+    with NatsServer(tmp_path / "hub") as server, Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream(**wrong)
+        poll(lambda: reason in state(daemon)["reason"], what=f"a reason: {state(daemon)}")
+        assert daemon.ctl("status").returncode == 3
+        # It is tried again once a second.
+        tries = daemon.log.read_text().count("connected to")
+        wait_received(daemon, "a", 3 * RATE)
+        assert not state(daemon)["connected"]
+        assert daemon.log.read_text().count("connected to") == tries, "each try tells of a connection"
+        change_stream(hub, **right)
+        wait_connected(daemon)
+        assert daemon.ctl("status").returncode == 0
+        drained(daemon, hub).assert_complete()
+
+
+def test_another_stream_has_the_subjects(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "hub") as server, Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+        hub = Hub(server.url, "truck-17")
+        Hub(server.url, "other").make_stream(subjects=["can.truck-17.*"])
+        hub.make_stream(subjects=["can.truck-18.*"])
+        poll(lambda: "another stream holds can.truck-17.*" in state(daemon)["reason"])
+        assert daemon.ctl("status").returncode == 3
+
+
+@pytest.mark.parametrize("limit", [1024, 8192])
+def test_bodies_keep_below_the_limit_of_the_server(tmp_path: Path, limit: int) -> None:
+    settings = 'flush_ms = 500\ncompress = "never"'
+    with (
+        NatsServer(tmp_path / "hub", f"max_payload: {limit}") as server,
+        Daemon(tmp_path, forward(server.url, settings) + bus("a")) as daemon,
+    ):
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream()
+        wait_connected(daemon)
+        wait_received(daemon, "a", 2 * RATE)
+        drained(daemon, hub).assert_complete()
+        sizes = [len(message.body) for message in hub.messages()]
+        assert limit // 4 < max(sizes) <= limit - headers.HEADER_ROOM
+
+
+def test_limit_of_the_server_that_is_lowered_in_an_outage(tmp_path: Path) -> None:
+    """Batches that were made for the old one wait until somebody has read the reason."""
+    server = NatsServer(tmp_path / "hub").start()
+    settings = 'flush_ms = 500\ncompress = "never"'
+    with Daemon(tmp_path, forward(server.url, settings) + bus("a", count=4 * RATE)) as daemon:
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream()
+        wait_connected(daemon)
+        poll(lambda: forwarded(daemon) > 0)
+        server.kill()
+        poll(lambda: daemon.bus("a")["frames"]["received"] == 4 * RATE)
+        server.write("max_payload: 4096")
+        server.start()
+        poll(lambda: "a batch of " in state(daemon)["reason"], what=f"a reason: {state(daemon)}")
+        assert daemon.ctl("status").returncode == 3
+        server.kill()
+        server.write("")
+        with server:
+            poll(lambda: state(daemon)["connected"] and not lag(daemon))
+            hub.accounts()["a"].assert_complete()
+
+
+def test_daemon_that_is_killed_in_an_outage_and_started_at_once(tmp_path: Path) -> None:
+    """The forwarder of the killed daemon still writes its frames while the next one starts."""
+    server = NatsServer(tmp_path / "hub").start()
+    hub = Hub(server.url, "truck-17")
+    hub.make_stream()
+    with Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+        wait_connected(daemon)
+        server.kill()
+        wait_received(daemon, "a", 3 * RATE)
+        daemon.kill()
+    with Daemon(tmp_path, forward(server.url) + bus("b", count=100)) as daemon:
+        poll(lambda: state(daemon)["pid"])
+        with server:
+            poll(lambda: forwarded(daemon) >= 100 and not lag(daemon), what=f"all frames: {state(daemon)}")
+            accounts = hub.accounts()
+            accounts["a"].assert_complete()
+            assert len(accounts["a"].numbers) >= 3 * RATE
+            accounts["b"].assert_complete()
+
+
+def test_two_daemons_with_one_spool(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "hub") as server:
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream()
+        with Daemon(tmp_path, forward(server.url) + bus("a")) as first:
+            wait_connected(first)
+            (tmp_path / "second").mkdir()
+            second = Daemon(tmp_path / "second", forward(server.url) + bus("b", count=100))
+            second.file.write_text(
+                second.file.read_text().replace(str(tmp_path / "second/state"), str(tmp_path / "state"))
+            )
+            with second:
+                poll(lambda: "another forwarder uses" in state(second)["reason"], what=f"{state(second)}")
+                assert second.ctl("status").returncode == 3
+                drained(first, hub).assert_complete()
+                first.stop()
+                poll(lambda: forwarded(second) == 100, what=f"{state(second)}")
+                hub.accounts()["b"].assert_complete()
