@@ -29,6 +29,7 @@ from cancorderd.supervisor.changes import ChangeKind
 from cancorderd.supervisor.event_log import EventLog
 from cancorderd.supervisor.heartbeat import CHECK_EVERY_S
 from cancorderd.supervisor.manager import Ending
+from cancorderd.supervisor.side_policy import SidePolicy
 from cancorderd.supervisor.side_process import SideProcess
 from cancorderd.supervisor.status import bus_status
 from cancorderd.supervisor.supervision import Supervision
@@ -63,6 +64,8 @@ _LATER = {
 """When keys that a reload does not put in force as a whole take effect."""
 _WEB_UNIT = "CANCORDER_WEB_UNIT"
 """Environment variable with the unit that serves the page, as a user that may do less. The daemon starts none then."""
+_WEB_POLICY = SidePolicy(decides_itself=True)
+"""Its process asks for the settings itself, and notices their changes."""
 _STATUS_DELAY_S = 0.1
 """Changes within this time are sent to the service manager together."""
 
@@ -90,7 +93,7 @@ class Daemon:
         self._control_socket = ControlSocket(configuration.daemon.control_socket)
         if not os.environ.get(_WEB_UNIT):
             web = python_command("cancorderd.web", "--socket", configuration.daemon.control_socket)
-            self.manager.web = SideProcess("web", web)
+            self.manager.web = SideProcess("web", web, _WEB_POLICY)
         self._socket_thread = FileThread()
         self._socket_watch: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()

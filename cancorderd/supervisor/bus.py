@@ -30,6 +30,7 @@ from cancorderd.ipc.messages import (
 from cancorderd.protocol.addresses import missing_text
 from cancorderd.supervisor.adapter_presence import AdapterLook
 from cancorderd.supervisor.changes import needs_new_worker
+from cancorderd.supervisor.child_process import end_fact, not_started_reason
 from cancorderd.supervisor.heartbeat import Silence, is_late
 from cancorderd.supervisor.held_clients import HeldClients, release
 from cancorderd.supervisor.listeners import PortUnavailable, missing
@@ -48,7 +49,7 @@ from cancorderd.supervisor.state_machine import (
     State,
     decide,
 )
-from cancorderd.supervisor.worker_process import HeldClient, WorkerProcess, not_started_reason
+from cancorderd.supervisor.worker_process import HeldClient, WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -541,11 +542,8 @@ class Bus:
                 return Event.REFUSED, reason
             case WorkerExit.DONE:
                 return Event.ENDED, "the worker was stopped by another program"
-            case _ if status < 0:
-                name = signal.strsignal(-status)
-                return Event.CRASHED, f"the worker was ended by signal {-status} ({name})"
             case _:
-                return Event.CRASHED, f"the worker ended with status {status}; its trace is in the log"
+                return Event.CRASHED, f"the worker {end_fact(status)}"
 
     def _on_client_left(self, address: str) -> None:
         self._log(logging.INFO, f"client {address} left while the bus was interrupted")

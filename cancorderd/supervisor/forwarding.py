@@ -6,59 +6,47 @@ than it had in memory: the next one reads on where the stream is.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import json
 import logging
 import os
-import signal
 import socket
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from cancorderd.config.forward_settings import FOLDER, ForwardSettings
 from cancorderd.hub.subjects import default_gateway
 from cancorderd.ipc.backoff import Backoff
-from cancorderd.ipc.exit_statuses import WorkerExit
-from cancorderd.ipc.messages import (
-    ForwarderReport,
-    ForwarderStart,
-    GatewayLosses,
-    NewFeed,
-    Notice,
-    WorkerEnd,
-    printable_message,
-)
+from cancorderd.ipc.exit_statuses import SideExit
+from cancorderd.ipc.messages import ForwarderReport, ForwarderStart, GatewayLosses, NewFeed
 from cancorderd.python_command import python_command
 from cancorderd.supervisor.machine_lookup import MachineLookup
-from cancorderd.supervisor.worker_process import WorkerProcess, not_started_reason
+from cancorderd.supervisor.side_policy import SidePolicy
+from cancorderd.supervisor.side_process import SideProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cancorderd.control.protocol import ForwardedBus, ForwardStatus
-    from cancorderd.ipc.channel import ReceivedMessage
-    from cancorderd.ipc.messages import ForwardedBusReport, SafePosition
+    from cancorderd.ipc.messages import ForwardedBusReport, Message, SafePosition
     from cancorderd.supervisor.bus import Bus
 
 log = logging.getLogger("cancorderd.forward")
 
 EVENTS = "forward"
 """Under this name in place of a bus's, forwarding logs its events."""
-COMMAND = python_command("cancorderd.forwarder")
-_BACKOFF = Backoff(first_s=0.5, longest_s=60.0)
-_REFUSED_S = 60.0
-_STABLE_S = 30.0
-_SILENT_CHECKS = 60
-"""Checks in a row without a message (a quarter of a second each) after which the forwarder is replaced."""
-_STARTING_CHECKS = 8 * _SILENT_CHECKS
-"""The same before its first message: on a busy machine, a start takes long."""
-_END_WITHIN_S = 8.0
-"""For a forwarder to write what the hub has not acknowledged; then it is killed."""
+COMMAND = python_command("cancorderd.forwarder", EVENTS)
+POLICY = SidePolicy(
+    subject="the forwarder",
+    delays=Backoff(first_s=0.5, longest_s=60.0),
+    refused_s=60.0,
+    hung_s=15.0,
+    first_message_within_s=120.0,
+    end_within_s=8.0,  # to write what the hub has not acknowledged
+)
 _STOP_WITHIN_S = 3.0
-"""The same at the end of the daemon, which has to end itself."""
+"""As `end_within_s`, at the end of the daemon, which has to end itself."""
 _LOST = ("kernel", "adapter", "unknown", "feed", "spool")
 _BUFFER = 1 << 20
 
@@ -71,31 +59,21 @@ class _Stream(NamedTuple):
 
 
 class Forwarding:
-    """The forwarder, if there is a [forward]. Create it in a running loop; call `configure`, and `check` regularly."""
+    """The forwarder, if there is a [forward], and the streams that it reads. Create it in a running loop."""
 
     def __init__(
         self,
         *,
         machine: Callable[[], tuple[str, str]] | None = None,
         command: list[str] = COMMAND,
+        policy: SidePolicy = POLICY,
     ) -> None:
         self._machine = machine or MachineLookup()
-        self._command = command
+        self._process = SideProcess(EVENTS, command, policy, self)
         self._settings: ForwardSettings | None = None
         self._folder = ""
         self._gateway = ""
-        self._process: WorkerProcess | None = None
-        self._started_s = self._next_start_s = 0.0
-        self._failures = 0
-        self._restarts = 0
-        self._ending = False
-        """Whether the process that runs was asked to end."""
-        self._kill_at_s = 0.0
-        self._end: WorkerEnd | None = None
-        self._silent_checks = 0
-        self._last_message_s: float | None = None
         self._report: ForwarderReport | None = None
-        self._reason = ""
         self._streams: dict[int, _Stream] = {}
         self._numbers = itertools.count(1)
         self._safe: dict[str, SafePosition] = {}
@@ -111,7 +89,7 @@ class Forwarding:
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._process.pid
 
     def configure(self, settings: ForwardSettings | None, state_dir: str) -> bool:
         """Put settings in force: start, replace or end the forwarder. Returns whether that changes anything."""
@@ -122,12 +100,10 @@ class Forwarding:
         if (settings, folder) == (self._settings, self._folder):
             return False
         self._settings, self._gateway, self._folder = settings, gateway, folder
-        self._failures, self._next_start_s, self._reason = 0, 0.0, ""
-        if self._process:
-            self._request_end()
-        elif settings:
-            self._start()
-        if not settings:
+        if settings:
+            self._process.restart()
+        else:
+            self._process.end()
             self._close_streams()
         return True
 
@@ -140,7 +116,7 @@ class Forwarding:
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         number = next(self._numbers)
         self._streams[number] = _Stream(bus.name, ours)
-        if self._process and not self._ending:
+        if self._process.running:
             self._pass_stream(number)
         return theirs
 
@@ -149,40 +125,13 @@ class Forwarding:
         losses = GatewayLosses(bus, kernel, adapter, unknown)
         if self._settings and losses != self._losses.get(bus):
             self._losses[bus] = losses
-            if self._process and not self._ending:
+            if self._process.running:
                 self._process.send(losses)
-
-    def check(self, now_s: float) -> None:
-        """Start, replace or kill the forwarder if that is due. Call it some times a second."""
-        process = self._process
-        if process is None:
-            if self._settings and now_s >= self._next_start_s:
-                self._start()
-            return
-        if self._ending:
-            if now_s >= self._kill_at_s:
-                process.signal(signal.SIGKILL)
-            return
-        silent = process.last_message_s == self._last_message_s
-        self._last_message_s = process.last_message_s
-        self._silent_checks = self._silent_checks + 1 if silent else 0
-        limit = _STARTING_CHECKS if self._last_message_s is None else _SILENT_CHECKS
-        if self._silent_checks >= limit:
-            self._silent_checks = 0
-            self._log(logging.ERROR, "the forwarder does not answer: it is replaced")
-            process.signal(signal.SIGKILL)
 
     async def stop(self) -> None:
         """End the forwarder for good, after the workers have ended. It writes what the hub has not acknowledged."""
         self._settings = None
-        if self._process:
-            self._request_end()
-            waiting = asyncio.create_task(self._process.wait())
-            _, late = await asyncio.wait({waiting}, timeout=_STOP_WITHIN_S)
-            if late and self._process:
-                self._process.signal(signal.SIGKILL)
-                await asyncio.wait({waiting}, timeout=0.5)
-            waiting.cancel()
+        await self._process.stop(_STOP_WITHIN_S)
         self._close_streams()
 
     def status(self) -> ForwardStatus | None:
@@ -192,12 +141,12 @@ class Forwarding:
         return {
             "gateway": self._gateway,
             "connected": bool(report and report.connected),
-            "reason": report.reason if report else self._reason or "the forwarder starts",
+            "reason": report.reason if report else self._process.reason or "the forwarder starts",
             "url": report.url if report else self._settings.url[0],
-            "refused": report.refused if report else bool(self._reason),
+            "refused": report.refused if report else bool(self._process.reason),
             "losing": bool(report and report.losing),
             "pid": self.pid,
-            "restarts": self._restarts,
+            "restarts": self._process.restarts,
             "spool_bytes": report.spool_bytes if report else 0,
             "spool_limit_bytes": report.spool_limit_bytes if report else self._settings.spool_mb * 1_000_000,
             "spool_lasts_s": report.spool_lasts_s if report else None,
@@ -223,88 +172,44 @@ class Forwarding:
             },
         }
 
-    def _start(self) -> None:
-        settings = self._settings
-        if settings is None:
+    # What the process reports, and is sent (`side_process.Owner`)
+
+    def on_start(self) -> None:
+        if self._settings is None:
             return
-        self._started_s = time.monotonic()
-        self._ending, self._end, self._report = False, None, None
-        self._silent_checks, self._last_message_s = 0, None
-        process = WorkerProcess(self._on_message, self._on_exit, command=self._command)
-        start = ForwarderStart(json.dumps(asdict(settings)), self._gateway, self._folder)
-        try:
-            process.start(EVENTS, start, [], [])
-        except (OSError, MemoryError) as error:
-            self._schedule(not_started_reason(error).replace("the worker", "the forwarder", 1))
-            return
-        self._process = process
+        self._process.send(ForwarderStart(json.dumps(asdict(self._settings)), self._gateway, self._folder))
         known = {stream.bus for stream in self._streams.values()} | self._losses.keys()
         for bus in sorted(known):
-            process.send(self._losses.get(bus, GatewayLosses(bus, 0, 0, 0)))
+            self._process.send(self._losses.get(bus, GatewayLosses(bus, 0, 0, 0)))
         for number in self._streams:
             self._pass_stream(number)
 
-    def _pass_stream(self, number: int) -> None:
-        stream = self._streams[number]
-        if self._process:
-            safe = self._safe.pop(stream.bus, None)
-            self._process.send(NewFeed(stream.bus, number, safe), stream.socket.dup())
+    def on_message(self, message: Message) -> None:
+        if isinstance(message, ForwarderReport):
+            self._report = message
+            for number in message.ended:
+                if stream := self._streams.pop(number, None):
+                    stream.socket.close()
 
-    def _request_end(self) -> None:
-        if self._process and not self._ending:
-            self._ending = True
-            self._kill_at_s = time.monotonic() + _END_WITHIN_S
-            self._process.signal(signal.SIGTERM)
-
-    def _on_message(self, received: ReceivedMessage) -> None:
-        match printable_message(received.message):
-            case ForwarderReport() as report:
-                self._report, self._reason = report, ""
-                for number in report.ended:
-                    if stream := self._streams.pop(number, None):
-                        stream.socket.close()
-            case Notice(level, text):
-                self._log(logging.getLevelNamesMapping()[level.upper()], text)
-            case WorkerEnd() as end:
-                self._end = end
-
-    def _on_exit(self, status: int) -> None:
-        report, self._report, self._process = self._report, None, None
+    def on_end(self, status: int) -> None:
+        report, self._report = self._report, None
         for bus in report.buses if report else ():
             earlier = self._earlier.setdefault(bus.name, dict.fromkeys(_LOST, 0))
             for place in _LOST:
                 earlier[place] += getattr(bus, place)
-            if bus.safe and status != WorkerExit.DONE:
+            if bus.safe and status != SideExit.DONE:
                 self._safe[bus.name] = bus.safe
         if self._settings is None:
             self._close_streams()
-        elif self._ending:
-            self._start()
-        elif status == WorkerExit.REFUSED and self._end:
-            self._reason = self._end.reason
-            self._next_start_s = time.monotonic() + _REFUSED_S
-            self._log(logging.ERROR, self._reason)
-        else:
-            self._restarts += 1
-            self._schedule(f"the forwarder {_ended_text(status)}")
 
-    def _schedule(self, reason: str) -> None:
-        now_s = time.monotonic()
-        self._failures = 1 if now_s - self._started_s > _STABLE_S else self._failures + 1
-        delay_s = _BACKOFF.delay_s(self._failures)
-        self._next_start_s = now_s + delay_s
-        self._reason = f"{reason}; the next one starts in {delay_s:g} s."
-        self._log(logging.ERROR, self._reason)
+    def log(self, level: int, text: str) -> None:
+        log.log(level, "%s", text, extra={"bus": EVENTS})
+
+    def _pass_stream(self, number: int) -> None:
+        stream = self._streams[number]
+        safe = self._safe.pop(stream.bus, None)
+        self._process.send(NewFeed(stream.bus, number, safe), stream.socket.dup())
 
     def _close_streams(self) -> None:
         while self._streams:
             self._streams.popitem()[1].socket.close()
-
-    def _log(self, level: int, text: str) -> None:
-        log.log(level, "%s", text, extra={"bus": EVENTS})
-
-
-def _ended_text(status: int) -> str:
-    if status < 0:
-        return f"was ended by signal {-status} ({signal.strsignal(-status)})"
-    return f"ended with status {status}; its trace is in the log"

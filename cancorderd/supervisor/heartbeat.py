@@ -79,8 +79,10 @@ class Silence:
         """Return the seconds that count: since the worker's time began, last or anew."""
         return now_s - self.counted_from_s
 
-    def hung(self, now_s: float, watchdog_s: float) -> bool:
+    def hung(
+        self, now_s: float, watchdog_s: float, first_message_within_s: float = FIRST_MESSAGE_WITHIN_S
+    ) -> bool:
         """Return whether the silence is too long; `watchdog_s` is the bus's setting."""
-        limit_s = watchdog_s if self.heard else max(watchdog_s, FIRST_MESSAGE_WITHIN_S)
+        limit_s = watchdog_s if self.heard else max(watchdog_s, first_message_within_s)
         unexcused_s = now_s - self.since_s - self.excused_s
         return self.seconds(now_s) > limit_s or unexcused_s > _MOST_TIMES_THE_LIMIT * limit_s

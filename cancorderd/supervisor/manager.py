@@ -175,7 +175,7 @@ class Manager:
                         bus.check_addresses()
                 except Exception:  # a bug, which must not end the watch over the other buses
                     log.exception("the check of the bus failed", extra={"bus": bus.name})
-            self._check_forwarding(now_s)
+            self._report_losses()
             self._memory.check(now_s)
             checked(now_s)
 
@@ -393,10 +393,9 @@ class Manager:
             if bus.settings.enabled:
                 bus.handle(Event.START)
 
-    def _check_forwarding(self, now_s: float) -> None:
-        """Watch the forwarder, which costs no bus, whatever happens."""
+    def _report_losses(self) -> None:
+        """Let the forwarder report what its buses lose before it. It costs no bus, whatever happens."""
         try:
-            self._forwarding.check(now_s)
             for bus in self.buses.values():
                 if bus.fed:
                     counts = bus.counts
@@ -404,7 +403,7 @@ class Manager:
                         bus.name, counts.lost_kernel, counts.lost_adapter, counts.lost_unknown
                     )
         except Exception:
-            log.exception("the check of the forwarder failed")
+            log.exception("the losses of a bus could not be passed to the forwarder")
 
     def _change_feeds(self) -> None:
         """Let the workers that run feed the forwarder exactly if their buses are forwarded."""

@@ -1,7 +1,7 @@
-"""A process beside the workers, such as the page for browsers: started, watched and restarted.
+"""A process beside the workers (the page for browsers, the forwarder): started, watched, restarted and ended.
 
-No bus depends on it. It sends messages on a channel: anything is its heartbeat, `Notice` a line for the log,
-`WorkerEnd` the reason of its end. It ends by itself when the channel does.
+No bus depends on it. Whatever it sends on its channel is its heartbeat; `Notice` is a line for the log, `WorkerEnd` the
+reason of its end, and everything else is for the owner. It ends by itself when the channel does. `side_policy` decides.
 """
 
 from __future__ import annotations
@@ -9,55 +9,86 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from cancorderd.ipc import channel
-from cancorderd.ipc.backoff import Backoff
-from cancorderd.ipc.exit_statuses import SideExit
 from cancorderd.ipc.messages import Notice, WorkerEnd, printable_message
-from cancorderd.supervisor.worker_process import PRIVATE_ENVIRONMENT
+from cancorderd.supervisor.child_process import ChildProcess, end_fact, not_started_reason
+from cancorderd.supervisor.heartbeat import CHECK_EVERY_S, Check, Silence
+from cancorderd.supervisor.side_policy import End
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import socket
+    from collections.abc import Callable, Sequence
 
-    from cancorderd.ipc.channel import Channel
+    from cancorderd.ipc.channel import ReceivedMessage
+    from cancorderd.ipc.messages import Message
+    from cancorderd.supervisor.side_policy import SidePolicy
 
 log = logging.getLogger("cancorderd")
 
-_DELAYS = Backoff(1.0, 60.0, jitter=0.1)
-_STABLE_S = 30.0
-"""A process that ran for this time begins with the first delay again."""
-_LOOK_EVERY_S = 0.25
-_HUNG_S = 30.0
-"""Time without a message after which the process is taken for hung; nothing urgent depends on it."""
-_END_WITHIN_S = 2.0
-"""From SIGTERM to SIGKILL."""
+_KILLED_WITHIN_S = 0.5
+"""A process that even SIGKILL does not end, since the kernel waits for a device, is left behind at the end."""
+
+
+class Owner(Protocol):
+    """What a process belongs to."""
+
+    def on_start(self) -> None:
+        """Send the first messages to the process, which is `running` from now on."""
+
+    def on_message(self, message: Message) -> None:
+        """Receive a message that concerns the owner alone."""
+
+    def on_end(self, status: int) -> None:
+        """Receive the exit status, after the last message and before anything follows the end."""
+
+    def log(self, level: int, text: str) -> None:
+        """Log a line about the process."""
+
+
+class _LogAlone:
+    """Owner that only logs the lines of its process, under the name of the process."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def on_start(self) -> None:
+        pass
+
+    def on_message(self, message: Message) -> None:
+        pass
+
+    def on_end(self, status: int) -> None:
+        pass
+
+    def log(self, level: int, text: str) -> None:
+        log.log(level, "%s: %s", self._name, text)
 
 
 class SideProcess:
-    """One process, which runs from `start` to `stop`. Create it in a running loop."""
+    """One process at a time, which runs from `start` or `restart` to `end` or `stop`. Call these in a running loop."""
 
     def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        *,
-        delays: Backoff = _DELAYS,
-        hung_s: float = _HUNG_S,
+        self, name: str, command: Sequence[str], policy: SidePolicy, owner: Owner | None = None
     ) -> None:
         """`--channel DESCRIPTOR` is appended to the command."""
         self.name = name
         self._command = command
-        self._delays = delays
-        self._hung_s = hung_s
+        self._owner = owner or _LogAlone(name)
+        self._policy = policy
         self._task: asyncio.Task[None] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._last_message_s = 0.0
-        self._failures = 0
+        self._process: ChildProcess | None = None
+        self._status: int | None = None
+        """Exit status of the process, when it has ended."""
+        self._last_words = ""
+        self._wanted = False
+        self._requested = False
+        """Whether `restart` or `end` was called since the last start."""
+        self._woken = asyncio.Event()
+        self.restarts = 0
+        """Crashes so far."""
         self.reason = ""
         """Why the process does not run; empty if it runs, or should not."""
 
@@ -65,121 +96,146 @@ class SideProcess:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    @property
+    def running(self) -> bool:
+        """Whether a process runs that was not requested to end."""
+        return self._process is not None and not self._requested
+
     def start(self) -> None:
         """Let the process run from now on. Does nothing if it does already."""
+        self._wanted = True
         if self._task is None or self._task.done():
-            self._failures = 0
             self._task = asyncio.create_task(self._keep_running(), name=self.name)
 
-    async def stop(self) -> None:
-        """End the process, and return when it has ended."""
-        task, self._task = self._task, None
-        if task:
+    def restart(self) -> None:
+        """Start the process at once; one that runs ends in order before."""
+        self._request()
+        self.start()
+
+    def end(self) -> None:
+        """Let the process end in order, without waiting for it."""
+        self._wanted = False
+        self._request()
+
+    async def stop(self, within_s: float | None = None) -> None:
+        """End the process in order, and return when it has ended; kill it if it takes longer than `within_s`."""
+        self.end()
+        task = self._task
+        if task is None:
+            return
+        _, late = await asyncio.wait(
+            [task], timeout=self._policy.end_within_s if within_s is None else within_s
+        )
+        if late:
+            if self._process:
+                self._process.signal(signal.SIGKILL)
+            await asyncio.wait([task], timeout=_KILLED_WITHIN_S)
             task.cancel()
-            await asyncio.wait([task])
+
+    def send(self, message: Message, sock: socket.socket | None = None) -> None:
+        """Send a message to the process, which has to be `running`, with a socket that is closed here."""
+        if self._process:
+            self._process.send(message, sock)
+
+    def _request(self) -> None:
+        self._requested = True
         self.reason = ""
+        self._woken.set()
 
     async def _keep_running(self) -> None:
-        while True:
-            started_s = time.monotonic()
-            try:
-                status = await self._run_once()
-            except OSError as error:
-                status = -1
-                self.reason = f"it cannot be started: {error.strerror}."
-            if status == SideExit.DONE:
-                self.reason = ""
-                return
-            if status == SideExit.AGAIN:
-                self._failures = 0
+        failures = 0
+        while self._wanted:
+            self._requested = False
+            end = await self._run_and_report()
+            if self._requested:
+                failures = 0
                 continue
-            self._failures = 1 if time.monotonic() - started_s >= _STABLE_S else self._failures + 1
-            delay_s = self._delays.delay_s(self._failures)
-            log.warning("%s: %s It is started again in %.0f s.", self.name, self.reason, delay_s)
-            await asyncio.sleep(delay_s)
-
-    async def _run_once(self) -> int:
-        """Run the process until it ends; returns its exit status. A cancellation ends it."""
-        ours, theirs = channel.pair()
-        loop = asyncio.get_running_loop()
-        self.reason = ""
-        reason = ""
-
-        def receive() -> None:
-            nonlocal reason
-            try:
-                messages = ours.receive()
-            except channel.ChannelClosed:
-                loop.remove_reader(ours.fileno())
+            decision = self._policy.after(end, failures)
+            self.reason = decision.reason
+            self.restarts += decision.crashed
+            if decision.reason:
+                self._owner.log(logging.ERROR, decision.reason)
+            if decision.delay_s is None:
                 return
-            for received in messages:
-                self._last_message_s = time.monotonic()
-                match printable_message(received.message):
-                    case Notice(level, text):
-                        log.log(logging.getLevelNamesMapping()[level.upper()], "%s: %s", self.name, text)
-                    case WorkerEnd(text):
-                        reason = text
+            requested = await self._until(lambda: self._requested, decision.delay_s)
+            failures = 0 if requested else decision.failures
 
+    async def _run_and_report(self) -> End:
+        """Run the process until it has ended. Whatever fails here is a reason, and it is tried again."""
         try:
-            with theirs:
-                process = self._spawn(theirs.fileno())
+            return await self._run()
+        except (OSError, MemoryError) as error:
+            return End(None, not_started_reason(error, self._policy.subject, again=""))
+        except Exception as error:
+            log.exception("%s: this is a bug", self.name)
+            return End(None, not_started_reason(error, self._policy.subject))
+
+    async def _run(self) -> End:
+        """Run the process until it ends, hangs or is requested to end; on return, it has ended."""
+        began_s = time.monotonic()
+        self._status, self._last_words = None, ""
+        process = ChildProcess(self._on_message, self._on_exit)
+        try:
+            process.spawn(self.name, self._command)
             self._process = process
-            self._last_message_s = time.monotonic()
-            loop.add_reader(ours.fileno(), receive)
-            try:
-                hung = await self._ended(process)
-            finally:
-                await self._end(process)
-                with contextlib.suppress(ValueError):
-                    receive()  # the last messages
+            self._owner.on_start()
+            if hung := await self._hangs(process):
+                self._owner.log(logging.ERROR, f"{self._policy.subject} does not answer: it is replaced")
+                process.signal(signal.SIGKILL)
+            elif self._requested:
+                await self._end_in_order(process)
+            await process.wait()
+        except Exception:
+            process.signal(signal.SIGKILL)
+            await process.wait()
+            raise
         finally:
+            if self._status is None:  # cancelled
+                process.signal(signal.SIGKILL)
             self._process = None
-            _close(loop, ours)
-        status = process.returncode
-        if hung:
-            reason = f"it sent no heartbeat for {self._hung_s:.0f} s and was ended."
-        self.reason = reason or _end_text(status)
-        return status
+        status = self._status or 0  # `wait` returns when it is known
+        self._owner.on_end(status)
+        fact = f"sent no heartbeat for {self._policy.hung_s:g} s and was ended" if hung else end_fact(status)
+        return End(status, fact, self._last_words, time.monotonic() - began_s)
 
-    def _spawn(self, descriptor: int) -> subprocess.Popen[bytes]:
-        environment = {key: value for key, value in os.environ.items() if key not in PRIVATE_ENVIRONMENT}
-        return subprocess.Popen(
-            [*self._command, "--channel", str(descriptor)],
-            pass_fds=[descriptor], stdin=subprocess.DEVNULL, env=environment, process_group=0,
-        )  # fmt: skip
-
-    async def _ended(self, process: subprocess.Popen[bytes]) -> bool:
-        """Return when the process has ended, or with True when it hangs."""
-        looked_s = time.monotonic()
-        while process.poll() is None:
-            await asyncio.sleep(_LOOK_EVERY_S)
+    async def _hangs(self, process: ChildProcess) -> bool:
+        """Return True when the process hangs, or False when it has ended or is requested to end."""
+        last_s = time.monotonic()
+        silence = Silence.from_start(last_s)
+        while not await self._until(lambda: self._status is not None or self._requested, CHECK_EVERY_S):
             now_s = time.monotonic()
-            # A supervisor that stood still has not read the heartbeats yet.
-            if now_s - looked_s > self._hung_s / 2:
-                self._last_message_s = now_s
-            looked_s = now_s
-            if now_s - self._last_message_s > self._hung_s:
-                return process.poll() is None
+            process.read()  # if this check is late, messages wait
+            silence = silence.checked(Check(now_s, last_s, CHECK_EVERY_S), process.last_message_s)
+            last_s = now_s
+            if silence.hung(now_s, self._policy.hung_s, self._policy.first_message_within_s):
+                return True
         return False
 
-    async def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """End the process: SIGTERM, then SIGKILL."""
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            deadline_s = time.monotonic() + _END_WITHIN_S
-            while process.poll() is None:
-                if time.monotonic() > deadline_s:
-                    process.kill()
-                await asyncio.sleep(_LOOK_EVERY_S / 10)
+    async def _end_in_order(self, process: ChildProcess) -> None:
+        process.signal(signal.SIGTERM)
+        if not await self._until(lambda: self._status is not None, self._policy.end_within_s):
+            process.signal(signal.SIGKILL)
 
+    async def _until(self, condition: Callable[[], bool], within_s: float) -> bool:
+        """Wait for a condition that the end of the process or a request can fulfil; returns whether it is fulfilled."""
+        deadline_s = time.monotonic() + within_s
+        while not condition() and (left_s := deadline_s - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._woken.wait()
+            self._woken.clear()
+        return condition()
 
-def _close(loop: asyncio.AbstractEventLoop, ours: Channel) -> None:
-    if ours.fileno() >= 0:
-        loop.remove_reader(ours.fileno())
-    ours.close()
+    def _on_message(self, received: ReceivedMessage) -> None:
+        match printable_message(received.message):
+            case Notice(level, text):
+                self._owner.log(logging.getLevelNamesMapping()[level.upper()], text)
+            case WorkerEnd(reason):
+                self._last_words = reason
+            case message:
+                self.reason = ""
+                self._owner.on_message(message)
 
-
-def _end_text(status: int) -> str:
-    if status < 0:
-        return f"it was ended by signal {-status} ({signal.strsignal(-status)})."
-    return f"it ended with status {status}; its trace is in the log."
+    def _on_exit(self, status: int) -> None:
+        self._status = status
+        self._woken.set()

@@ -1,51 +1,29 @@
-"""One worker process: spawned, signalled, and read from over its channel.
+"""The process of one bus, with the sockets that it gets and gives back.
 
 Decides nothing: `bus` passes messages and the exit status to `state_machine`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import errno
 import logging
-import os
 import socket
-import subprocess
-import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from cancorderd.ipc import channel
-from cancorderd.ipc.exit_statuses import WorkerExit
 from cancorderd.ipc.forks import end_forks
-from cancorderd.ipc.messages import BacklogShare, FeedChange, NewListeners, WorkerEnd
+from cancorderd.ipc.messages import BacklogShare, FeedChange, NewListeners
 from cancorderd.python_command import python_command
+from cancorderd.supervisor.child_process import ChildProcess, FirstMessage
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Sequence
 
-    from cancorderd.ipc.channel import Channel, ReceivedMessage
-    from cancorderd.ipc.messages import BusReport, ClientHandover, ForwarderStart, Message, WorkerStart
+    from cancorderd.ipc.channel import ReceivedMessage
+    from cancorderd.ipc.messages import BusReport, ClientHandover, WorkerStart
 
 log = logging.getLogger("cancorderd.bus")
 
 COMMAND = python_command("cancorderd.worker")
-PRIVATE_ENVIRONMENT = (
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-)
-"""Between the supervisor and its service manager; a worker that had these could answer in its place."""
-
-
-_EXIT_CHECK_S = 0.5
-_FIRST_EXIT_CHECK_S = 0.001
-"""A process ends a moment after the kernel has closed its channel."""
-_SEND_AGAIN_S = 0.1
 
 
 class HeldClient(NamedTuple):
@@ -129,12 +107,8 @@ NewWorker: TypeAlias = "Callable[[Callable[[ReceivedMessage], None], Callable[[i
 """Maker of a worker, from its `on_message` and `on_exit`."""
 
 
-class WorkerProcess:
-    """A worker as a real process.
-
-    `on_message` receives its messages; `on_exit` receives its exit status, once, after the last message. Neither
-    the number of messages nor whatever holds the other end of the channel can keep `on_exit` away.
-    """
+class WorkerProcess(ChildProcess):
+    """A worker as a real process."""
 
     def __init__(
         self,
@@ -143,211 +117,38 @@ class WorkerProcess:
         *,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        self._on_message = on_message
-        self._on_exit = on_exit
+        super().__init__(on_message, on_exit)
         self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._channel: Channel | None = None
-        """None while no process runs, and once the channel has ended."""
-        self._channel_ended = asyncio.Event()
-        self._channel_broken = False
-        self._passed: list[socket.socket] = []
-        """Sockets of readers that the channel may still need."""
-        self.last_message_s: float | None = None
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        self._bus = ""
 
     def start(
         self,
         bus: str,
-        first_message: WorkerStart | ForwarderStart,
+        first_message: WorkerStart,
         listeners: Sequence[socket.socket],
         clients: Sequence[HeldClient],
     ) -> None:
-        loop = asyncio.get_running_loop()
-        ours, theirs = channel.pair()
-        # Everything that can fail comes before the process, so that no process is left without an owner.
-        try:
-            with theirs:
-                ours.send(first_message, sockets=listeners)
-                for client in clients:
-                    ours.send(client.handover, client.unsent, [client.socket])
-                loop.add_reader(ours.fileno(), self.read)
-                inode = os.fstat(theirs.fileno()).st_ino
-                self._process = self._spawn(bus, theirs.fileno())
-        except BaseException:
-            loop.remove_reader(ours.fileno())
-            ours.close()
-            raise
-        self._channel = ours
-        self._task = asyncio.create_task(self._supervise(self._process, bus, inode), name=f"worker {bus}")
-        if ours.backlog:
-            loop.add_writer(ours.fileno(), self._flush)
+        self._bus = bus
+        handovers = [FirstMessage(client.handover, client.unsent, [client.socket]) for client in clients]
+        start = FirstMessage(first_message, sockets=listeners)
+        self.spawn(bus, [*self._command, bus], [start, *handovers])
 
     def listen(self, listeners: Sequence[socket.socket]) -> None:
         self._send(NewListeners(), listeners)
 
     def limit_backlogs(self, size: int) -> None:
-        self._send(BacklogShare(size))
+        self.send(BacklogShare(size))
 
     def add_reader(self, reader: HeldClient) -> None:
-        self._passed.append(reader.socket)
-        self._send(reader.handover, [reader.socket], reader.unsent)
-        self._close_passed()
+        self.send(reader.handover, reader.socket, reader.unsent)
 
     def change_feed(self, sock: socket.socket | None) -> None:
         self.send(FeedChange(), sock)
 
-    def send(self, message: Message, sock: socket.socket | None = None) -> None:
-        """Send a message to the process if it still runs, with a socket that is closed here."""
-        if sock:
-            self._passed.append(sock)
-        self._send(message, [sock] if sock else [])
-        self._close_passed()
-
-    def _close_passed(self) -> None:
-        """Close the sockets of readers here, once they have been sent."""
-        if self._channel is None or not self._channel.backlog:
-            while self._passed:
-                self._passed.pop().close()
-
-    def _send(self, message: Message, sockets: Sequence[socket.socket] = (), payload: bytes = b"") -> None:
-        """Send a message to the process if it still runs."""
-        if self._channel:
-            with contextlib.suppress(channel.ChannelClosed):  # `bus` hears of the end of the process
-                self._channel.send(message, payload, sockets)
-                if self._channel.backlog:
-                    asyncio.get_running_loop().add_writer(self._channel.fileno(), self._flush)
-
-    def read(self) -> None:
-        if self._channel is None:
-            return
-        try:
-            for received in self._channel.receive():
-                self.last_message_s = time.monotonic()
-                self._handle(received)
-        except channel.ChannelClosed as error:
-            self._end_channel(self._channel, error)
-
-    def signal(self, number: signal.Signals) -> None:
-        if self._process:
-            self._process.send_signal(number)
-
-    async def wait(self) -> None:
-        if self._task:
-            await asyncio.wait([self._task])
-
-    def _spawn(self, bus: str, descriptor: int) -> subprocess.Popen[bytes]:
-        environment = {key: value for key, value in os.environ.items() if key not in PRIVATE_ENVIRONMENT}
-        return subprocess.Popen(
-            [*self._command, bus, "--channel", str(descriptor)],
-            pass_fds=[descriptor], stdin=subprocess.DEVNULL, env=environment,
-            process_group=0,  # signals from a terminal (Ctrl+C, Ctrl+Z) are for the supervisor alone
-        )  # fmt: skip
-
-    async def _supervise(self, process: subprocess.Popen[bytes], bus: str, inode: int) -> None:
-        """Wait for the end. `inode` is that of the worker's end of the channel."""
-        status = 1
-        try:
-            status = await self._exit_status(process)
-        finally:
-            try:
-                if forks := end_forks(process.pid, inode):
-                    log.warning(
-                        "the driver had forked process %s, which held clients and port of the worker that has "
-                        "ended: it was ended, too",
-                        ", ".join(map(str, forks)), extra={"bus": bus},
-                    )  # fmt: skip
-                self._read_rest()
-            finally:
-                broken = self._channel_broken and status == WorkerExit.DONE
-                self._on_exit(WorkerExit.CAN_ERROR if broken else status)
-
-    async def _exit_status(self, process: subprocess.Popen[bytes]) -> int:
-        """Wait for the end of the process.
-
-        Its channel usually ends with it, but a process that a driver has forked can keep the channel open: the
-        end is looked for in any case. This needs no thread and no descriptor, both of which can be used up.
-        """
-        delay_s = _FIRST_EXIT_CHECK_S
-        while (status := process.poll()) is None:
-            if self._channel_ended.is_set():
-                await asyncio.sleep(delay_s)
-                delay_s = min(2 * delay_s, _EXIT_CHECK_S)
-            else:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_EXIT_CHECK_S):
-                        await self._channel_ended.wait()
-        return status
-
-    def _read_rest(self) -> None:
-        """Read the messages sent before the process ended, such as the clients that it handed over."""
-        if self._channel:
-            for received in self._channel.receive_rest():
-                self._handle(received)
-        if self._channel:
-            self._end_channel(self._channel)
-
-    def _handle(self, received: ReceivedMessage) -> None:
-        try:
-            self._on_message(received)
-        except Exception:
-            log.exception("a message of a worker could not be handled: %.200s", received.message)
-
-    def _end_channel(self, ours: Channel, error: channel.ChannelClosed | None = None) -> None:
-        """Close the channel. The worker ends when its channel does; if it does not, the watchdog ends it."""
-        if isinstance(error, channel.ChannelBroken):
-            self._channel_broken = True
-            self._handle(channel.ReceivedMessage(WorkerEnd(str(error)), b"", []))
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(ours.fileno())
-        loop.remove_writer(ours.fileno())
-        ours.close()
-        self._channel = None
-        self._close_passed()
-        self._channel_ended.set()
-
-    def _flush(self) -> None:
-        """Send the part that the socket did not take at once: unsent bytes of clients can be megabytes."""
-        if self._channel is None:
-            return
-        loop = asyncio.get_running_loop()
-        loop.remove_writer(self._channel.fileno())
-        try:
-            progress = self._channel.flush()
-        except channel.ChannelBroken as error:
-            self._end_channel(self._channel, error)
-            return
-        except channel.ChannelClosed:  # the messages before the end have yet to be read
-            return
-        self._close_passed()
-        if self._channel.backlog and progress:
-            loop.add_writer(self._channel.fileno(), self._flush)
-        elif self._channel.backlog:  # the socket has room, but the kernel has no memory
-            loop.call_later(_SEND_AGAIN_S, self._flush)
-
-
-_NOT_STARTED = {
-    errno.EMFILE: "the daemon has used up its descriptors. Raise the limit of open files (LimitNOFILE=, ulimit -n)",
-    errno.ENFILE: "the system has used up its descriptors. End other programs, or raise fs.file-max",
-    errno.EAGAIN: "no further process is allowed. Raise the limit (TasksMax=, ulimit -u), or end other programs",
-    errno.ENOMEM: "there is no memory left. End other programs, or raise the limit (MemoryMax=, ulimit -v)",
-    errno.ENOENT: "its program is gone. Install cancorderd again, and restart it",
-    errno.EACCES: "its program may not be executed. Correct the permissions, or install cancorderd again",
-}
-"""Fact and remedy by the error number of the system."""
-
-
-def not_started_reason(error: Exception) -> str:
-    """Return the reason for `status` after `Worker.start`, or its preparation, has raised `error`."""
-    number = errno.ENOMEM if isinstance(error, MemoryError) else getattr(error, "errno", None)
-    if number in _NOT_STARTED:
-        place = getattr(error, "filename", None)
-        detail = f"{place}: {os.strerror(number)}" if place else os.strerror(number)
-        return f"the worker cannot be started: {_NOT_STARTED[number]} ({detail})."
-    if isinstance(error, OSError):
-        return f"the worker cannot be started: {error}. It is tried again every 2 s."
-    return f"the worker cannot be started: {type(error).__name__}: {error}. Its trace is in the log; report this bug."
+    def _clean_up(self, pid: int, inode: int) -> None:
+        if forks := end_forks(pid, inode):
+            log.warning(
+                "the driver had forked process %s, which held clients and port of the worker that has ended: it was "
+                "ended, too",
+                ", ".join(map(str, forks)), extra={"bus": self._bus},
+            )  # fmt: skip

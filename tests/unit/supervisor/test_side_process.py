@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import textwrap
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cancorderd.ipc.backoff import Backoff
+from cancorderd.ipc.messages import Notice
+from cancorderd.supervisor.side_policy import SidePolicy
 from cancorderd.supervisor.side_process import SideProcess
 from tests.support.harness import PATIENCE_S, alive
 
@@ -15,8 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    import pytest
+
+    from cancorderd.ipc.messages import Message
+
 HEAD = """
-import os, signal, socket, sys, time
+import os, select, signal, socket, sys, time
 from cancorderd.ipc.channel import Channel
 from cancorderd.ipc.messages import Heartbeat, Notice, WorkerEnd
 starts, channel = sys.argv[1], Channel(socket.socket(fileno=int(sys.argv[3])))
@@ -24,22 +33,50 @@ with open(starts, "a") as file:
     file.write(f"{os.getpid()}\\n")
 count = len(open(starts).read().split())
 """
+POLICY = SidePolicy(
+    delays=Backoff(0.01, 0.05), decides_itself=True, hung_s=PATIENCE_S, first_message_within_s=PATIENCE_S
+)
+
+
+class Recorder:
+    """Owner that remembers everything."""
+
+    def __init__(self) -> None:
+        self.events: list[str | int] = []
+        self.messages: list[Message] = []
+        self.lines: list[str] = []
+        self.started: Callable[[], None] = lambda: None
+
+    def on_start(self) -> None:
+        self.events.append("start")
+        self.started()
+
+    def on_message(self, message: Message) -> None:
+        self.events.append("message")
+        self.messages.append(message)
+
+    def on_end(self, status: int) -> None:
+        self.events.append(status)
+
+    def log(self, level: int, text: str) -> None:
+        self.lines.append(text)
 
 
 class Probe:
     """A process of these lines, which know `count`, the number of starts, and `channel`."""
 
-    def __init__(self, folder: Path, lines: str, hung_s: float = PATIENCE_S) -> None:
+    def __init__(self, folder: Path, lines: str, policy: SidePolicy = POLICY) -> None:
         self._starts = folder / "starts"
         code = HEAD + textwrap.dedent(lines)
         command = [sys.executable, "-P", "-c", code, str(self._starts)]
-        self.side = SideProcess("probe", command, delays=Backoff(0.01, 0.05), hung_s=hung_s)
+        self.owner = Recorder()
+        self.side = SideProcess("probe", command, policy, self.owner)
 
     def pids(self) -> list[int]:
         return [*map(int, self._starts.read_text().split())] if self._starts.exists() else []
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.02)
@@ -113,10 +150,16 @@ def test_process_without_heartbeat_is_replaced(tmp_path: Path) -> None:
                     channel.send(Heartbeat())
                 time.sleep(0.05)
         """
-        probe = Probe(tmp_path, lines, hung_s=4.0)
+        probe = Probe(tmp_path, lines, replace(POLICY, hung_s=4.0, first_message_within_s=4.0))
         probe.side.start()
         await until(lambda: len(probe.pids()) >= 2)
         assert not alive(probe.pids()[0])
+        assert probe.owner.lines == [
+            "it does not answer: it is replaced",
+            "it sent no heartbeat for 4 s and was ended; the next one starts in 0.01 s.",
+        ]
+        await until(lambda: probe.owner.messages)
+        assert (probe.side.reason, probe.side.restarts) == ("", 1)
         await probe.side.stop()
 
     run(check())
@@ -124,9 +167,172 @@ def test_process_without_heartbeat_is_replaced(tmp_path: Path) -> None:
 
 def test_program_that_is_missing_is_tried_again(tmp_path: Path) -> None:
     async def check() -> None:
-        side = SideProcess("probe", [str(tmp_path / "missing")], delays=Backoff(0.01, 0.05))
+        side = SideProcess("probe", [str(tmp_path / "missing")], POLICY)
         side.start()
         await until(lambda: "cannot be started" in side.reason)
         await side.stop()
+
+    run(check())
+
+
+STANDING = "channel.send(Heartbeat()); time.sleep(1000)"
+
+
+def test_restart_ends_one_process_before_the_next_one_starts(tmp_path: Path) -> None:
+    async def check() -> None:
+        # It ends a while after SIGTERM; the next one sees whether it is alone.
+        lines = f"""
+            other = open(starts).read().split()[:-1]
+            alone = not any(os.path.exists("/proc/" + pid) for pid in other)
+            signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), sys.exit(0)))
+            channel.send(Notice("info", str(alone)))
+            {STANDING}
+        """
+        probe = Probe(tmp_path, lines)
+        probe.side.start()
+        for starts in (1, 2, 3):
+            await until(lambda: len(probe.owner.messages) == starts)  # noqa: B023 - it is awaited here
+            assert probe.side.running
+            probe.side.restart()
+            assert not probe.side.running
+            probe.side.restart()
+        await until(lambda: len(probe.owner.messages) == 4)
+        assert probe.owner.lines == ["True"] * 4
+        assert probe.owner.events == ["start", "message", 0] * 3 + ["start", "message"]
+        assert probe.side.restarts == 0
+        await probe.side.stop()
+
+    run(check())
+
+
+def test_restart_waits_for_no_delay(tmp_path: Path) -> None:
+    async def check() -> None:
+        policy = replace(POLICY, delays=Backoff(1000.0, 1000.0), refused_s=1000.0)
+        lines = f"""
+            if count == 1:
+                sys.exit(3)
+            if count == 2:
+                channel.send(WorkerEnd("the library is missing.")); sys.exit(78)
+            {STANDING}
+        """
+        probe = Probe(tmp_path, lines, policy)
+        probe.side.start()
+        await until(lambda: "ended with status 3" in probe.side.reason)
+        probe.side.restart()
+        assert probe.side.reason == ""
+        await until(lambda: probe.side.reason == "the library is missing.")
+        assert probe.side.restarts == 1, "a refusal is no crash"
+        probe.side.restart()
+        await until(lambda: probe.owner.messages)
+        await probe.side.stop()
+
+    run(check())
+
+
+def test_process_that_is_not_wanted_any_more_and_then_again(tmp_path: Path) -> None:
+    async def check() -> None:
+        probe = Probe(tmp_path, STANDING)
+        probe.side.start()
+        await until(lambda: probe.owner.messages)
+        probe.side.end()
+        await until(lambda: probe.side.pid is None)
+        assert probe.owner.events == ["start", "message", -15]
+        probe.side.restart()
+        await until(lambda: len(probe.owner.messages) == 2)
+        probe.side.end()
+        probe.side.restart()  # before it has ended
+        await until(lambda: len(probe.owner.messages) == 3)
+        await probe.side.stop()
+        assert not any(map(alive, probe.pids()))
+        assert probe.owner.events == ["start", "message", -15] * 3
+
+    run(check())
+
+
+def test_stop_kills_a_process_that_was_requested_to_end_before(tmp_path: Path) -> None:
+    async def check() -> None:
+        lines = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {STANDING}"
+        probe = Probe(tmp_path, lines, replace(POLICY, end_within_s=1000.0))
+        probe.side.start()
+        await until(lambda: probe.owner.messages)
+        probe.side.restart()
+        await asyncio.sleep(0)
+        began_s = time.monotonic()
+        await probe.side.stop(within_s=0.1)
+        assert time.monotonic() - began_s < PATIENCE_S
+        assert (probe.owner.events, alive(probe.pids()[0])) == (["start", "message", -9], False)
+
+    run(check())
+
+
+def test_process_that_decides_nothing_is_started_again_whatever_its_status(tmp_path: Path) -> None:
+    async def check() -> None:
+        probe = Probe(tmp_path, "sys.exit(0)", replace(POLICY, decides_itself=False))
+        probe.side.start()
+        await until(lambda: probe.side.restarts >= 2)
+        await probe.side.stop()
+
+    run(check())
+
+
+def test_messages_and_sockets_in_both_directions(tmp_path: Path) -> None:
+    async def check() -> None:
+        lines = """
+            select.select([channel], [], [])
+            (received,) = channel.receive()
+            socket.socket(fileno=received.descriptors[0]).sendall(received.message.text.encode())
+            time.sleep(1000)
+        """
+        probe = Probe(tmp_path, lines)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+
+        def on_start() -> None:
+            assert probe.side.running
+            probe.side.send(Notice("info", "hello"), theirs)
+            assert theirs.fileno() == -1
+
+        probe.owner.started = on_start
+        probe.side.start()
+        async with asyncio.timeout(PATIENCE_S):
+            assert await asyncio.get_running_loop().sock_recv(ours, 100) == b"hello"
+        await probe.side.stop()
+        ours.close()
+
+    run(check())
+
+
+def test_owner_that_fails_costs_one_process_and_no_supervision(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def check() -> None:
+        probe = Probe(tmp_path, STANDING)
+        starts: list[int] = []
+
+        def on_start() -> None:
+            starts.append(probe.side.pid or 0)
+            if len(starts) == 1:
+                raise KeyError("bus")
+
+        probe.owner.started = on_start
+        probe.side.start()
+        await until(lambda: probe.owner.messages)
+        assert "KeyError: 'bus'" in probe.owner.lines[0]
+        assert "this is a bug" in caplog.text
+        await until(lambda: not alive(starts[0]))
+        await probe.side.stop()
+
+    run(check())
+
+
+def test_first_message_has_a_time_of_its_own(tmp_path: Path) -> None:
+    async def check() -> None:
+        probe = Probe(tmp_path, f"time.sleep(0.5); {STANDING}", replace(POLICY, hung_s=0.3))
+        probe.side.start()
+        await until(lambda: -9 in probe.owner.events)
+        assert probe.owner.events[:3] == ["start", "message", -9], (
+            "replaced after its first message, not before"
+        )
+        await probe.side.stop()
 
     run(check())

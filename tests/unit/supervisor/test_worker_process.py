@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cancorderd.ipc.messages import ClientHandover, Counts, Notice, WorkerEnd, WorkerStart
-from cancorderd.supervisor.worker_process import HeldClient, WorkerProcess, not_started_reason
+from cancorderd.supervisor.child_process import not_started_reason
+from cancorderd.supervisor.worker_process import HeldClient, WorkerProcess
 from tests.support.descriptors import free_descriptors
 from tests.support.harness import PATIENCE_S, ROOT
 from tests.unit.supervisor.fakes import in_event_loop, until

@@ -1,0 +1,181 @@
+"""Forwarding in the supervisor, with a small program in place of the forwarder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import textwrap
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from cancorderd.config.forward_settings import ForwardSettings
+from cancorderd.ipc.backoff import Backoff
+from cancorderd.supervisor.forwarding import EVENTS, POLICY, Forwarding
+from tests.support.harness import PATIENCE_S
+from tests.unit.supervisor.fakes import in_event_loop, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cancorderd.supervisor.bus import Bus
+
+PROGRAM = """
+import select, signal, socket, sys, time
+from cancorderd.ipc.channel import Channel
+from cancorderd.ipc.messages import *
+
+channel = Channel(socket.socket(fileno=int(sys.argv[2])))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+def report(ended=(), lost=0):
+    safe = SafePosition("0123456789abcdef", 42, 7)
+    bus = ForwardedBusReport("a", 0, 0.0, 10, 0, 0, lost, 0, 0, safe)
+    channel.send(ForwarderReport(True, "", "nats://hub", False, False, 0, 1, None, 0.0, 0, [bus], [*ended]))
+
+def serve(on_feed):
+    while True:
+        select.select([channel], [], [])
+        for message, _, descriptors in channel.receive():
+            channel.send(Notice("info", repr(message)))
+            if isinstance(message, NewFeed):
+                on_feed(message, socket.socket(fileno=descriptors[0]))
+
+"""
+SETTINGS = ForwardSettings(url=("nats://127.0.0.1:4222",), gateway="truck-17")
+
+
+def forwarding(program: str, **keys: Any) -> Forwarding:
+    code = PROGRAM + textwrap.dedent(program)
+    policy = replace(POLICY, delays=Backoff(0.01, 0.01), hung_s=PATIENCE_S, **keys)
+    return Forwarding(command=[sys.executable, "-P", "-c", code], policy=policy)
+
+
+def bus(name: str, *, forwardable: bool = True) -> Bus:
+    return cast("Bus", SimpleNamespace(name=name, settings=SimpleNamespace(forwardable=forwardable)))
+
+
+def state(found: Forwarding) -> Any:
+    return found.status()
+
+
+async def until_reported(found: Forwarding, other_than: int | None = None) -> int:
+    """Wait for the report of a forwarder other than this one; return its process id."""
+    await until(lambda: state(found)["connected"] and found.pid != other_than)
+    assert found.pid
+    return found.pid
+
+
+def lines(caplog: pytest.LogCaptureFixture, beginning: str) -> list[str]:
+    """Return the messages that forwarders have received, or other events, that begin like this."""
+    assert {record.__dict__["bus"] for record in caplog.records} <= {EVENTS}
+    return [text for text in caplog.messages if text.startswith(beginning)]
+
+
+@in_event_loop
+async def test_streams_and_losses_reach_every_forwarder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "cancorderd.forward")
+    found = forwarding("serve(lambda feed, sock: (sock.sendall(b'read'), report(lost=3)))")
+    assert found.open_feed(bus("a")) is None, "forwarding is off"
+    found.configure(SETTINGS, str(tmp_path))
+    assert found.open_feed(bus("b", forwardable=False)) is None
+    worker = found.open_feed(bus("a"))
+    assert worker
+    worker.setblocking(False)
+
+    async def is_read() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            assert await asyncio.get_running_loop().sock_recv(worker, 100) == b"read"
+
+    first = await until_reported(found)
+    await is_read()
+    (start,) = lines(caplog, "ForwarderStart(")
+    assert start.endswith(f"gateway='truck-17', folder='{tmp_path}/forward/truck-17')")
+    assert lines(caplog, "NewFeed(") == ["NewFeed(bus='a', number=1, safe=None)"]
+    found.take_losses("a", 5, 6, 7)
+    found.take_losses("a", 5, 6, 7)
+    await until(lambda: len(lines(caplog, "GatewayLosses(")) == 2)
+    assert lines(caplog, "GatewayLosses(")[1] == "GatewayLosses(bus='a', kernel=5, adapter=6, unknown=7)"
+    assert state(found)["buses"][0]["lost"]["unknown"] == 3
+
+    os.kill(first, signal.SIGKILL)
+    second = await until_reported(found, first)
+    await is_read()
+    killed = "the forwarder was ended by signal 9 (Killed); the next one starts in 0.01 s."
+    assert killed in caplog.messages
+    assert state(found)["restarts"] == 1
+    safe = "SafePosition(spool='0123456789abcdef', position=42, stored=7)"
+    assert lines(caplog, "NewFeed(")[1] == f"NewFeed(bus='a', number=1, safe={safe})"
+    assert lines(caplog, "GatewayLosses(")[1] == lines(caplog, "GatewayLosses(")[2]
+    assert state(found)["buses"][0]["lost"]["unknown"] == 6, "losses of both"
+
+    assert found.configure(replace(SETTINGS, flush_ms=50), str(tmp_path))
+    assert not found.configure(replace(SETTINGS, flush_ms=50), str(tmp_path))
+    await until_reported(found, second)
+    await is_read()
+    assert state(found)["restarts"] == 1, "a reload is no crash"
+    assert lines(caplog, "NewFeed(")[2] == "NewFeed(bus='a', number=1, safe=None)", "it ended in order"
+    later = found.open_feed(bus("c"))
+    await until(lambda: "NewFeed(bus='c', number=2, safe=None)" in caplog.messages)
+
+    found.configure(None, str(tmp_path))
+    assert state(found) is None
+    await until(lambda: found.pid is None)
+    for sock in (worker, later):
+        assert sock
+        sock.setblocking(True)
+        while sock.recv(100):
+            pass
+        sock.close()
+    await found.stop()
+
+
+@in_event_loop
+async def test_stream_that_was_read_to_its_end_is_closed_and_passed_on_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "cancorderd.forward")
+    found = forwarding("serve(lambda feed, sock: (sock.close(), report([1])))")
+    found.configure(SETTINGS, str(tmp_path))
+    worker = found.open_feed(bus("a"))
+    assert worker
+    first = await until_reported(found)
+    worker.settimeout(PATIENCE_S)
+    assert worker.recv(1) == b"", "nobody has its other end"
+    os.kill(first, signal.SIGKILL)
+    later = found.open_feed(bus("b"))
+    assert later
+    await until(lambda: "NewFeed(bus='b', number=2, safe=None)" in caplog.messages)
+    await found.stop()
+    assert len(lines(caplog, "NewFeed(")) == 2
+    worker.close()
+    later.close()
+
+
+@in_event_loop
+async def test_forwarder_that_refuses_waits_for_somebody_to_act(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = forwarding(
+        "channel.send(WorkerEnd('nats-py is not installed. Install it.')); sys.exit(78)", refused_s=1000.0
+    )
+    found.configure(SETTINGS, str(tmp_path))
+    assert state(found)["reason"] == "the forwarder starts"
+    assert not state(found)["refused"]
+    await until(lambda: state(found)["refused"])
+    assert caplog.messages == ["nats-py is not installed. Install it."]
+    assert (state(found)["reason"], state(found)["restarts"]) == (caplog.messages[0], 0)
+    found.configure(replace(SETTINGS, flush_ms=50), str(tmp_path))
+    await until(lambda: len(caplog.messages) == 2)
+    worker = found.open_feed(bus("a"))
+    assert worker
+    found.configure(None, str(tmp_path))
+    assert worker.recv(1) == b"", "nobody has the other end"
+    worker.close()
+    await found.stop()
