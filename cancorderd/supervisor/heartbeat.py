@@ -79,6 +79,11 @@ class Silence:
         """Return the seconds that count: since the worker's time began, last or anew."""
         return now_s - self.counted_from_s
 
+    def fact(self, now_s: float) -> str:
+        """Return the end of a sentence about a worker that hangs."""
+        since = "" if self.heard else " after its start"
+        return f"sent no heartbeat for {self.seconds(now_s):.0f} s{since}"
+
     def hung(
         self, now_s: float, watchdog_s: float, first_message_within_s: float = FIRST_MESSAGE_WITHIN_S
     ) -> bool:

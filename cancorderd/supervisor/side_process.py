@@ -179,7 +179,7 @@ class SideProcess:
             process.spawn(self.name, self._command)
             self._process = process
             self._owner.on_start()
-            if hung := await self._hangs(process):
+            if hung := await self._too_long_silence(process):
                 self._owner.log(logging.ERROR, f"{self._policy.subject} does not answer: it is replaced")
                 process.signal(signal.SIGKILL)
             elif self._requested:
@@ -195,11 +195,11 @@ class SideProcess:
             self._process = None
         status = self._status or 0  # `wait` returns when it is known
         self._owner.on_end(status)
-        fact = f"sent no heartbeat for {self._policy.hung_s:g} s and was ended" if hung else end_fact(status)
+        fact = f"{hung} and was ended" if hung else end_fact(status)
         return End(status, fact, self._last_words, time.monotonic() - began_s)
 
-    async def _hangs(self, process: ChildProcess) -> bool:
-        """Return True when the process hangs, or False when it has ended or is requested to end."""
+    async def _too_long_silence(self, process: ChildProcess) -> str:
+        """Return the fact when the process hangs, or nothing when it has ended or is requested to end."""
         last_s = time.monotonic()
         silence = Silence.from_start(last_s)
         while not await self._until(lambda: self._status is not None or self._requested, CHECK_EVERY_S):
@@ -208,8 +208,8 @@ class SideProcess:
             silence = silence.checked(Check(now_s, last_s, CHECK_EVERY_S), process.last_message_s)
             last_s = now_s
             if silence.hung(now_s, self._policy.hung_s, self._policy.first_message_within_s):
-                return True
-        return False
+                return silence.fact(now_s)
+        return ""
 
     async def _end_in_order(self, process: ChildProcess) -> None:
         process.signal(signal.SIGTERM)
