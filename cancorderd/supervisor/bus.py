@@ -21,23 +21,20 @@ from cancorderd.ipc.exit_statuses import WorkerExit
 from cancorderd.ipc.messages import (
     BusReport,
     ClientHandover,
-    Counts,
     Notice,
     WorkerEnd,
     WorkerStart,
     printable_message,
 )
-from cancorderd.protocol.addresses import missing_text
 from cancorderd.supervisor.adapter_presence import AdapterLook
+from cancorderd.supervisor.bus_counts import BusCounts
+from cancorderd.supervisor.bus_listeners import BusListeners
 from cancorderd.supervisor.changes import needs_new_worker
 from cancorderd.supervisor.child_process import end_fact, not_started_reason
 from cancorderd.supervisor.heartbeat import Silence, is_late
 from cancorderd.supervisor.held_clients import HeldClients, release
-from cancorderd.supervisor.listeners import PortUnavailable, missing
-from cancorderd.supervisor.loss_estimate import LossEstimate, frames_unsent
+from cancorderd.supervisor.listeners import PortUnavailable
 from cancorderd.supervisor.moment import Moment
-from cancorderd.supervisor.rate import Rate
-from cancorderd.supervisor.recording_end import RecordingWatch
 from cancorderd.supervisor.start_queue import StartQueue
 from cancorderd.supervisor.state_machine import (
     ALIVE,
@@ -56,9 +53,10 @@ if TYPE_CHECKING:
 
     from cancorderd.config.bus_settings import BusSettings
     from cancorderd.ipc.channel import ReceivedMessage
-    from cancorderd.ipc.messages import Latency
+    from cancorderd.ipc.messages import Counts, Latency
+    from cancorderd.supervisor.bus_listeners import PortOwner
     from cancorderd.supervisor.heartbeat import Check
-    from cancorderd.supervisor.listeners import Renewal
+    from cancorderd.supervisor.rate import Rate
     from cancorderd.supervisor.state_machine import Effect
     from cancorderd.supervisor.worker_process import NewWorker, Tap, Worker
 
@@ -82,19 +80,6 @@ def _recording_state(report: BusReport | None) -> tuple[str, bool]:
     """Return the facts about a recording whose change is worth a new status line."""
     recording = report.recording if report else None
     return (recording.state, bool(recording.reason)) if recording else ("", False)
-
-
-class PortOwner(Protocol):
-    """Source of the listening sockets of all buses."""
-
-    def open_port(self, bus: Bus) -> tuple[int, list[socket.socket]]:
-        """Return the port for this bus and its listening sockets. Raises PortUnavailable."""
-
-    def renew_port(self, bus: Bus, sockets: list[socket.socket]) -> Renewal:
-        """Bind the addresses that have come, and close the sockets that nothing reaches any more."""
-
-    def close_port(self, bus: Bus, sockets: list[socket.socket]) -> None:
-        """Take the sockets back."""
 
 
 class FeedOwner(Protocol):
@@ -123,7 +108,6 @@ class Bus:
         feeds: FeedOwner | None = None,
     ) -> None:
         self.settings = settings
-        self._ports = ports
         self._changed = changed
         self._policy = policy or Policy()
         self._tap = tap
@@ -135,30 +119,13 @@ class Bus:
         self.reason = ""
         self._since = Moment(time.monotonic(), time.time())
         self.last_error = ""
-        self.port: int | None = settings.port
         self.report: BusReport | None = None
         """The worker's latest report; None without a worker that has reported."""
-        self._position = ""
-        """Where the last worker has ended, if the frames of this bus wait there (`BusReport.position`)."""
-        self._reported = Counts()
-        """Counts of all workers, by their reports."""
-        self._uncounted = Counts()
-        """Counts that no worker reported: of crashes, and of recorders that ended after their workers."""
-        self._counted_before = Counts()
-        """`_reported` when the present worker started."""
-        self.latency: Latency | None = None
-        """Latency of the batches of all workers; None before the first report."""
-        self._latest_frame: Moment | None = None
-        self.rate = Rate()
-        self._loss = LossEstimate()
-        self._recording: RecordingWatch | None = None
-        """The recorders of the present worker, if the bus is recorded."""
+        self._counts = BusCounts(lambda text: self._log(logging.WARNING, text))
+        self._listeners = BusListeners(self, ports, self._log)
         self._clients = HeldClients(self._on_client_left)
-        self.listen_missing: list[str] = []
-        """Addresses of `listen` that this machine does not have at present."""
         self._new_readers = 0
         """Readers of the control socket that the worker got since its latest report."""
-        self._listeners: list[socket.socket] = []
         self._worker: Worker | None = None
         self._silence = Silence.from_start(time.monotonic())
         """Time without a message from the worker."""
@@ -173,7 +140,30 @@ class Bus:
     @property
     def counts(self) -> Counts:
         """Counts since the daemon started."""
-        return self._reported.plus(self._uncounted)
+        return self._counts.since_start
+
+    @property
+    def rate(self) -> Rate:
+        return self._counts.rate
+
+    @property
+    def latency(self) -> Latency | None:
+        """Latency of the batches of all workers; None before the first report."""
+        return self._counts.latency
+
+    @property
+    def last_frame(self) -> float | None:
+        """Arrival of the latest data frame, in seconds since the epoch; None if there was none."""
+        return self._counts.last_frame
+
+    @property
+    def port(self) -> int | None:
+        return self._listeners.port
+
+    @property
+    def listen_missing(self) -> list[str]:
+        """Addresses of `listen` that this machine does not have at present."""
+        return self._listeners.missing
 
     @property
     def name(self) -> str:
@@ -189,19 +179,13 @@ class Bus:
         return self._since.epoch(time.monotonic(), time.time())
 
     @property
-    def last_frame(self) -> float | None:
-        """Arrival of the latest data frame, in seconds since the epoch; None if there was none."""
-        moment = self._latest_frame
-        return moment.epoch(time.monotonic(), time.time()) if moment else None
-
-    @property
     def pid(self) -> int | None:
         return self._worker.pid if self._worker else None
 
     @property
     def reachable(self) -> bool:
         """True while clients can connect; they may have to wait for the next worker."""
-        return bool(self._listeners)
+        return bool(self._listeners.sockets)
 
     @property
     def held_clients(self) -> list[HeldClient]:
@@ -218,29 +202,24 @@ class Bus:
             self._look = AdapterLook(self._on_adapter_back)
             self._look.look(self.settings)
         if self.state in (State.STOPPED, State.DISABLED):
-            self._add_unknown(self._loss.unwanted(time.monotonic()))
-            self._position = ""
+            self._counts.not_wanted()
         if self.state != before.state or reason != self.reason:
             mended = event != Event.TIMER and self.lifecycle.restarts > before.restarts
             self._set_reason(reason, state_changed=self.state != before.state, mended=mended)
         for effect in effects:
             self._carry_out(effect)
         if self.state == State.DISABLED:
-            self.port = self.settings.port  # as after a start of the daemon
+            self._listeners.port = self.settings.port  # as after a start of the daemon
         self._changed(self)
 
     def moves(self, settings: BusSettings) -> bool:
         """Return whether these settings want another port or other addresses than the bus has."""
-        if settings.listen != self.settings.listen:
-            return True
-        if settings.port is None:
-            return self.settings.port is not None
-        return settings.port != self.port
+        return self._listeners.differ(settings)
 
     def leave_port(self) -> None:
         """Close the port, for the bus takes another; connected clients stay."""
-        self._close_listeners()
-        self.port = None
+        self._listeners.close()
+        self._listeners.port = None
 
     def replace_settings(self, settings: BusSettings, *, restart: bool = False) -> None:
         """Put new settings in force; `restart` if a worker that runs has to end although no key of its own differs.
@@ -252,7 +231,7 @@ class Bus:
         before, self.settings = self.settings, settings
         restart = restart or needs_new_worker(before, settings)
         if self.port is None:
-            self.port = settings.port
+            self._listeners.port = settings.port
         wanted = self.lifecycle.wanted if settings.enabled == before.enabled else settings.enabled
         if not wanted:
             if before.enabled and not settings.enabled:
@@ -279,9 +258,7 @@ class Bus:
             silence = self._silence.checked(check, worker.last_message_s)
         self._silence = silence
         if silence.hung(check.now_s, self.settings.watchdog):
-            since = "" if silence.heard else " after its start"
-            text = f"the worker sent no heartbeat for {silence.seconds(check.now_s):.0f} s{since}"
-            self.handle(Event.HUNG, text)
+            self.handle(Event.HUNG, f"the worker {silence.fact(check.now_s)}")
 
     def check_adapter(self) -> None:
         """Look whether the adapter of a failed bus has come back. Called every second."""
@@ -290,23 +267,13 @@ class Bus:
 
     def check_addresses(self) -> None:
         """Follow the addresses of this machine that come and go. Called every two seconds."""
-        if not (self._listeners or self.state in ALIVE):
+        if not (self.reachable or self.state in ALIVE):
             return
-        renewal = self._ports.renew_port(self, self._listeners)
-        self._listeners = renewal.kept + renewal.fresh
-        if renewal.fresh and self._worker:
-            self._worker.listen(renewal.fresh)
-        if self._note_missing(missing(self.settings.listen)) or renewal.fresh or renewal.stale:
+        fresh, changed = self._listeners.follow_addresses()
+        if fresh and self._worker:
+            self._worker.listen(fresh)
+        if changed:
             self._changed(self)
-
-    def _note_missing(self, addresses: list[str]) -> bool:
-        """Remember and log which addresses this machine does not have; returns whether they are others than before."""
-        before, self.listen_missing = self.listen_missing, addresses
-        if new := [address for address in addresses if address not in before]:
-            self._log(logging.WARNING, missing_text(new))
-        if found := [address for address in before if address not in addresses]:
-            self._log(logging.INFO, f"listen: this machine has {', '.join(found)} now")
-        return before != addresses
 
     @property
     def readers(self) -> int:
@@ -402,7 +369,7 @@ class Bus:
 
     def _spawn(self) -> None:
         """Open the port, and start a worker when its turn comes."""
-        if self._starting(self._open_port):
+        if self._starting(self._listeners.open):
             self._starts.request(self, self._spawn_in_turn)
 
     def _spawn_in_turn(self) -> None:
@@ -430,38 +397,33 @@ class Bus:
             return True
         return False
 
-    def _open_port(self) -> None:
-        if not self._listeners:
-            self.port, self._listeners = self._ports.open_port(self)
-            self._note_missing(missing(self.settings.listen))
-
     def _start_worker(self) -> None:
-        self._open_port()  # a reload may have closed it while the start waited for its turn
+        self._listeners.open()  # a reload may have closed it while the start waited for its turn
         self._end = None
         lent = self._clients.lend(self._tap)
         self._silence = Silence.from_start(time.monotonic())
         self._worker = self._new_worker(self._on_message, self._on_exit)
-        self._counted_before = self._reported
-        self._recording = RecordingWatch(self._on_recording_end) if self.settings.recorded else None
+        recorders = self._counts.worker_starts(recorded=self.settings.recorded)
         with contextlib.ExitStack() as copied:
-            further = [copied.enter_context(self._recording.for_worker)] if self._recording else []
+            further = [copied.enter_context(recorders)] if recorders else []
             feed = self._feeds.open_feed(self) if self._feeds else None
             if feed:
                 further.append(copied.enter_context(feed))
             self.fed = feed is not None
             first_message = WorkerStart(
                 settings_json.to_json(self._settings_to_go_on()),
-                self._reported,
+                self._counts.reported,
                 len(lent),
                 self._backlog_share,
-                self.latency,
+                self._counts.latency,
                 self.fed,
             )
-            self._worker.start(self.name, first_message, [*self._listeners, *further], lent)
+            self._worker.start(self.name, first_message, [*self._listeners.sockets, *further], lent)
 
     def _settings_to_go_on(self) -> BusSettings:
         """Return the settings of the next worker, which goes on where the last has ended, if the bus can do so."""
-        return replace(self.settings, resume=self._position) if self._position else self.settings
+        position = self._counts.position
+        return replace(self.settings, resume=position) if position else self.settings
 
     def _on_message(self, received: ReceivedMessage) -> None:
         self._starts.started(self)
@@ -481,20 +443,7 @@ class Bus:
     def _store_report(self, report: BusReport) -> None:
         before, self.report = self.report, report
         self._new_readers = 0
-        self._reported = report.counts
-        self.latency = report.latency or self.latency
-        if report.last_frame_s is not None:
-            passed_s = time.monotonic() - report.last_frame_s
-            self._latest_frame = Moment(report.last_frame_s, time.time() - passed_s)
-        # The worker's time: a supervisor that reads late would see other rates.
-        at_s = time.monotonic() if report.counted_to_s is None else report.counted_to_s
-        self.rate.update(report.counts, at_s)
-        if report.position:
-            self._position = report.position
-        elif report.state == "running":
-            self._add_unknown(self._loss.source_open(at_s, report.counts.received))
-        elif report.state == "waiting" and not report.proving:
-            self._add_unknown(self._loss.adapter_absent())
+        self._counts.take_report(report)
         if self._tap:
             self._tap.report(report)
         event = _REPORTED.get(report.state)
@@ -509,28 +458,12 @@ class Bus:
         last_report, self.report = self.report, None
         self._worker = None
         self._new_readers = 0
-        if self._end:
-            self._loss.ended()
-        else:
-            self._on_crash(last_report)
-        if self._recording:
-            self._recording.worker_ended(self._reported.minus(self._counted_before))
-            self._recording = None
+        self._counts.worker_ended(last_report, in_order=self._end is not None)
         self._clients.take_back()
-        self.rate = Rate()
         if self.state == State.STOPPING:
             self.handle(Event.ENDED, self.reason)
         else:
             self.handle(*self._ending(status))
-
-    def _on_crash(self, last_report: BusReport | None) -> None:
-        """Count the frames that clients lose by the end of a worker that hands nothing over."""
-        self._loss.crashed(time.monotonic())
-        if unsent := frames_unsent(last_report) if last_report else 0:
-            self._uncounted = self._uncounted.plus(Counts(lost_clients=unsent))
-            self._log(
-                logging.WARNING, f"about {unsent} frames for slow clients lost with a worker that crashed"
-            )
 
     def _ending(self, status: int) -> tuple[Event, str]:
         """Return the event that a worker's exit status stands for, and its reason."""
@@ -552,21 +485,8 @@ class Bus:
         if self._look:
             self.handle(Event.ADAPTER_BACK, "the adapter is back")
 
-    def _on_recording_end(self, uncounted: Counts) -> None:
-        # No call of `_changed`: by now another bus may have this one's name, and its announcement.
-        self._uncounted = self._uncounted.plus(uncounted)
-
-    def _add_unknown(self, frames: int) -> None:
-        if frames:
-            self._uncounted = self._uncounted.plus(Counts(lost_unknown=frames))
-            self._log(logging.WARNING, f"up to {frames} frames lost with a worker that crashed")
-
-    def _close_listeners(self) -> None:
-        sockets, self._listeners, self.listen_missing = self._listeners, [], []
-        self._ports.close_port(self, sockets)
-
     def _close_port(self) -> None:
-        self._close_listeners()
+        self._listeners.close()
         clients = self._clients.take()
         if self._tap:
             for rest in [held.unsent for held in clients if held.handover.printer]:

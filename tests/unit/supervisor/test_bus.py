@@ -19,7 +19,7 @@ from cancorderd.config.record_settings import RecordSettings
 from cancorderd.ipc.backoff import Backoff
 from cancorderd.ipc.channel import Channel
 from cancorderd.ipc.messages import BusReport, ClientReport, Counts, Notice, RecordingEnd, RecordingReport
-from cancorderd.supervisor import bus
+from cancorderd.supervisor import bus_listeners
 from cancorderd.supervisor.bus import Bus
 from cancorderd.supervisor.heartbeat import CHECK_EVERY_S, FIRST_MESSAGE_WITHIN_S, Check
 from cancorderd.supervisor.listeners import Renewal
@@ -231,7 +231,7 @@ async def test_an_address_that_is_missing_is_in_the_status_until_it_comes(
     new_rig: NewRig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absent = ["192.0.2.99"]
-    monkeypatch.setattr(bus, "missing", lambda _addresses: list(absent))
+    monkeypatch.setattr(bus_listeners, "missing", lambda _addresses: list(absent))
     caplog.set_level(logging.INFO)
     rig = new_rig()
     rig.run()
