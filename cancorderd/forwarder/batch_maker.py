@@ -29,6 +29,11 @@ class BatchMaker:
         self._compress = compress
         self._number = 0
 
+    @property
+    def number(self) -> int:
+        """Number of the last batch."""
+        return self._number
+
     def batch(self, account: BusAccount, cut: Cut, position: int, now: float, now_s: float) -> Entry:
         """Return the next batch of a bus, and count it.
 

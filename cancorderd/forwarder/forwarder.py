@@ -234,6 +234,9 @@ class Forwarder:
         lost = entry.head.lost._replace(spool=self._sent.spool_lost(entry))
         return entry.head._replace(lost=lost, epoch=epoch)
 
+    def last_number(self) -> int:
+        return self._maker.number
+
     def limit_bodies(self, size: int) -> None:
         self._most_bytes = min(MAX_BODY, size)
         for streams in self._streams.values():

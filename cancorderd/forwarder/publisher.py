@@ -86,6 +86,9 @@ class Owner(Protocol):
     def head(self, entry: Entry, epoch: int) -> BatchHead:
         """Return the headers with which a batch is sent now."""
 
+    def last_number(self) -> int:
+        """Return the number of the last batch that was made."""
+
     def limit_bodies(self, size: int) -> None:
         """Make no batches whose bodies have more bytes."""
 
@@ -181,7 +184,7 @@ class Publisher:
         while True:
             state = await stream_state(connection, self._gateway)
             self._limit_bodies(connection, state)
-            decision = resume(state, self._own)
+            decision = resume(state, self._own._replace(made=self._owner.last_number()))
             if isinstance(decision, Foreign):
                 if not await self._may_take_over(state):
                     continue
@@ -236,7 +239,7 @@ class Publisher:
         self._owner.on_resume()
         for entry in self._outbox.resume(decision.behind, self._own.spools, in_flight, again=decision.again):
             self._acknowledged(entry)
-        self._own = self._own._replace(sequence=state.last_sequence, created=state.created)
+        self._own = self._own._replace(sequence=state.last_sequence, created=state.created, empty=state.empty)
         self._window = Window(state.last_sequence, time.monotonic())
         self._refusal = None
 
@@ -336,7 +339,7 @@ class Publisher:
             if self._refusals:
                 self._refusals = 0
                 self._connected()
-            self._own = self._own._replace(sequence=before + 1)
+            self._own = self._own._replace(sequence=before + 1, empty=False)
             self._acknowledged(answer.entry)
             if not self._full:
                 return

@@ -43,6 +43,10 @@ class Own(NamedTuple):
     """Its sequence number in the stream."""
     created: str = ""
     """`StreamState.created` at that time."""
+    empty: bool = False
+    """Whether the stream was found empty, and has stored nothing since."""
+    made: int | None = None
+    """Number of our last batch; None if it is not known."""
 
 
 class Mark(NamedTuple):
@@ -72,22 +76,33 @@ class Foreign(NamedTuple):
 
 def resume(state: StreamState, own: Own) -> GoOn | Foreign:
     """Return how to go on in a stream in this state."""
-    other = bool(own.created) and (state.created != own.created or state.last_sequence < own.sequence)
     if state.empty:
-        if not own.acknowledged and not other:
-            return GoOn(None)
-        fact = "was deleted and made again" if other else "was emptied"
-        return GoOn(
-            None, new_epoch=True, told=f"the stream {fact} at the hub: forwarding goes on in a new epoch"
-        )
+        return _behind_nothing(state, own)
     if state.last is None or state.last.spool not in own.spools:
         return Foreign(state.last)
+    if state.last.spool == own.spools[-1] and own.made is not None and state.last.number > own.made:
+        return Foreign(
+            state.last
+        )  # whoever wrote it: by its number, all that we make would be at the hub already
     mark = Mark(list(own.spools).index(state.last.spool), state.last.number)
     missing = _acknowledged_behind(mark, own)
     if not missing:
         return GoOn(mark)
     text = f"the hub has lost the last {missing} batches: they are sent again as far as they are kept (keep_acked_mb)"
     return GoOn(mark, new_epoch=True, again=True, told=text)
+
+
+def _behind_nothing(state: StreamState, own: Own) -> GoOn:
+    """Return how to go on in an empty stream. Only a purge keeps its last sequence number."""
+    made_again = bool(own.created) and state.created != own.created
+    lost = bool(own.created) and not made_again and state.last_sequence < own.sequence
+    if lost:
+        text = "the hub has lost all batches: they are sent again as far as they are kept (keep_acked_mb)"
+        return GoOn(None, new_epoch=True, again=True, told=text)
+    if not made_again and (own.empty or not own.acknowledged):
+        return GoOn(None)
+    fact = "was deleted and made again" if made_again else "was emptied"
+    return GoOn(None, new_epoch=True, told=f"the stream {fact} at the hub: forwarding goes on in a new epoch")
 
 
 def _acknowledged_behind(mark: Mark, own: Own) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PORT = 4222
 """Registered for NATS."""
+_NO_URL = re.compile(r"[\s\\\x00-\x1f\x7f]")
 
 
 class ServerAddress(NamedTuple):
@@ -34,13 +35,18 @@ class ServerAddress(NamedTuple):
         if self.host == "localhost":
             return True
         try:
-            return ipaddress.ip_address(self.host).is_loopback
+            address = ipaddress.ip_address(self.host)
         except ValueError:
             return False
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def server_address(url: str) -> ServerAddress:
     """Return the server of a URL. Raises ValueError with a sentence that names no password."""
+    if _NO_URL.search(url):
+        raise ValueError(
+            "contains a blank, or a character that no URL has. Write tls://HOST or tls://HOST:PORT."
+        )
     try:
         parts = urlsplit(url if "://" in url else f"tls://{url}")
         port = parts.port
@@ -52,6 +58,8 @@ def server_address(url: str) -> ServerAddress:
         raise ValueError("contains a user or password. Write them as user and password_file.")
     if parts.scheme not in ("tls", "nats"):
         raise ValueError(f"begins with {parts.scheme}://, which is no NATS. Write tls://HOST.")
+    if port == 0:
+        raise ValueError(f"has the port 0, on which nobody listens. Leave it out for {PORT}.")
     if not host or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("is no URL of a server. Write tls://HOST or tls://HOST:PORT.")
     return ServerAddress(host, PORT if port is None else port, parts.scheme == "tls")

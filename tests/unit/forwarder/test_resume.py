@@ -80,6 +80,30 @@ def decided(found: StreamState, own: Own) -> tuple[Mark | None, bool, bool]:
             (None, True, False),
             id="made again before",
         ),
+        pytest.param(
+            StreamState(0, "t0", None, empty=True),
+            Own(SPOOLS, 9, 95, "t0"),
+            (None, True, True),
+            id="a hub that lost everything",
+        ),
+        pytest.param(
+            StreamState(95, "t0", None, empty=True),
+            Own(SPOOLS, 9, 95, "t0", empty=True),
+            (None, False, False),
+            id="purged, and nothing was stored since",
+        ),
+        pytest.param(
+            StreamState(0, "t2", None, empty=True),
+            Own(SPOOLS, 9, 0, "t1", empty=True),
+            (None, True, False),
+            id="made again, and again",
+        ),
+        pytest.param(
+            state(SPOOL, 7),
+            Own(SPOOLS, 5, 95, "t0", made=7),
+            (Mark(1, 7), False, False),
+            id="the last one made",
+        ),
     ],
 )
 def test_own_streams(found: StreamState, own: Own, expected: tuple[Mark | None, bool, bool]) -> None:
@@ -89,6 +113,12 @@ def test_own_streams(found: StreamState, own: Own, expected: tuple[Mark | None, 
 @pytest.mark.parametrize("last", [BatchId("0" * 16, 3), None])
 def test_other_batches_and_other_messages_are_foreign(last: BatchId | None) -> None:
     assert resume(StreamState(5, "t0", last), Own(SPOOLS)) == Foreign(last)
+
+
+def test_batch_of_ours_that_was_never_made_is_foreign() -> None:
+    """If it were taken for ours, all batches up to this number would count as stored."""
+    last = BatchId(SPOOL, 999_999)
+    assert resume(StreamState(100, "t0", last), Own(SPOOLS, 5, 95, "t0", made=7)) == Foreign(last)
 
 
 def test_foreign_stream_that_stands_still_is_taken_over() -> None:

@@ -27,7 +27,8 @@ def test_server_of_a_url(url: str, server: ServerAddress) -> None:
     "url",
     [
         "", "tls://", "http://hub", "tls://hub:x", "tls://hub:99999", "tls://hub/path", "tls://hub?x=1", "tls://[::1",
-        "tls://admin:geheim@hub", "nats://geheim@hub", "tls://admin:geheim@hub:x",
+        "tls://admin:geheim@hub", "nats://geheim@hub", "tls://admin:geheim@hub:x", "tls://hub:0", "tls://hub one", " tls://hub",
+        "tls://hub\n", "tls://hub\\x", "tls://ad min:geheim@hub",
     ],
 )  # fmt: skip
 def test_url_of_no_server_is_refused_without_its_secret(url: str) -> None:
@@ -40,7 +41,11 @@ def test_good_accesses_have_no_mistakes() -> None:
     for access in (
         HubAccess(("tls://hub",)),
         HubAccess(("tls://hub",), user="truck", password_file="/p"),
-        HubAccess(("nats://localhost", "nats://127.0.0.1", "nats://[::1]"), user="truck", password_file="/p"),
+        HubAccess(
+            ("nats://localhost", "nats://127.0.0.2", "nats://[::1]", "nats://[::ffff:127.0.0.1]"),
+            user="truck",
+            password_file="/p",
+        ),
         HubAccess(("nats://hub",), credentials="/c"),
         HubAccess(("tls://hub",), user="truck", certificate="/c", key="/k"),
     ):
