@@ -59,7 +59,7 @@ def server_address(url: str) -> ServerAddress:
     if parts.scheme not in ("tls", "nats"):
         raise ValueError(f"begins with {parts.scheme}://, which is no NATS. Write tls://HOST.")
     if port == 0:
-        raise ValueError(f"has the port 0, on which nobody listens. Leave it out for {PORT}.")
+        raise ValueError("has the port 0, on which nobody listens. Write tls://HOST or tls://HOST:PORT.")
     if not host or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("is no URL of a server. Write tls://HOST or tls://HOST:PORT.")
     return ServerAddress(host, PORT if port is None else port, parts.scheme == "tls")
