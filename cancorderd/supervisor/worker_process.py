@@ -1,6 +1,6 @@
 """The process of one bus, with the sockets that it gets and gives back.
 
-Decides nothing: `bus` passes messages and the exit status to `state_machine`.
+Decides nothing: `bus_worker` receives messages and the exit status.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Tap(Protocol):
 
 
 class Worker(Protocol):
-    """What `bus` needs of a worker process."""
+    """What `bus_worker` needs of a worker process."""
 
     last_message_s: float | None
     """Time of the latest message, in seconds on the monotonic clock; None before the first message."""

@@ -28,7 +28,7 @@ async def test_worker_gets_the_connection_behind_the_head_of_the_answer(tmp_path
         bus = rig.manager.buses["body"]
         await until(lambda: bus.state == State.RUNNING)
         reading = asyncio.create_task(asyncio.to_thread(ControlClient(rig.path).frames, "body"))
-        worker = bus._worker
+        worker = bus._worker.process
         assert isinstance(worker, FakeWorker)
         await until(lambda: worker.readers)
         (reader,) = worker.readers
@@ -59,7 +59,7 @@ async def test_bus_without_frames_or_without_room_is_refused_in_words(tmp_path: 
         status, answer = await rig.request("GET", FRAMES)
         assert status == 409
         assert answer["error"] == "body has 8 readers, as many as it serves. End one of them."
-        worker = bus._worker
+        worker = bus._worker.process
         assert isinstance(worker, FakeWorker)
         await rig.manager.control("body", Event.STOP)
         with pytest.raises(ControlError, match=r"body is stopped\. Start it: cancorderctl start body"):
