@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import secrets
@@ -17,7 +18,7 @@ from cancorderd.hub.access import HubAccess
 from cancorderd.hub.failures import AccessMistake, NotPermitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 FOLDER = "/etc/cancorder-hub"
 RESERVED = frozenset({"admin", "all"})
@@ -50,6 +51,30 @@ class Box:
         urls = table.pop("url", [])
         return HubAccess(tuple([urls] if isinstance(urls, str) else urls), **table)
 
+    @contextlib.contextmanager
+    def locked(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Keep other commands that change users out meanwhile; `on_wait` is called if there is one.
+
+        Raises AccessMistake.
+        """
+        try:
+            descriptor = os.open(self._users, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            if isinstance(error, PermissionError):
+                raise NotPermitted(f"{self._users}: no permission. Run this as root on the hub.") from error
+            raise AccessMistake(
+                f"{self.folder}: is no hub. Run contrib/hub/set-up there first, as root."
+            ) from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
     def names(self) -> dict[str, str]:
         """Return the kind, GATEWAY or VIEWER, of each user."""
         found = {}
@@ -68,13 +93,17 @@ class Box:
     def remove(self, name: str) -> None:
         """Take a user away. Raises AccessMistake if there is none."""
         file = self._users / f"{name}.conf"
-        if name in RESERVED or not file.exists():
-            known = ", ".join(self.names()) or "there is none"
-            raise AccessMistake(f"{self.folder}: no user {name}. Name another ({known}).")
-        self._listed({each for each in self.names() if each != name})
-        file.unlink()
-        with contextlib.suppress(FileNotFoundError):
-            (self.folder / f"{name}.password").unlink()
+        try:
+            if name in RESERVED or not file.exists():
+                known = ", ".join(self.names()) or "there is none"
+                raise AccessMistake(f"{self.folder}: no user {name}. Name another ({known}).")
+            self._listed({each for each in self.names() if each != name})
+            file.unlink()
+            (self.folder / f"{name}.password").unlink(missing_ok=True)
+        except OSError as error:
+            raise _mistake(error)(
+                f"{file}: cannot be removed ({error.strerror}). Run this as root on the hub."
+            ) from error
 
     def reload(self) -> None:
         """Make the server read its users anew. Raises AccessMistake if it does not run."""
@@ -84,22 +113,29 @@ class Box:
             if named is None:
                 raise AccessMistake(f"{configuration}: names no pid_file. Add it, and start the server anew.")
             process = int(Path(named[1]).read_text())
+            if not _is_nats_server(process):
+                raise ProcessLookupError
             os.kill(process, signal.SIGHUP)
         except PermissionError as error:
             raise NotPermitted(f"{configuration}: no permission. Run this as root on the hub.") from error
         except (OSError, ValueError) as error:
             raise AccessMistake(
-                f"{configuration}: its server does not run. Start it: it reads the new users."
+                f"{configuration}: its server does not run. Start it: systemctl start cancorder-hub"
             ) from error
 
-    def _add(self, name: str, account: Callable[[str, str], str]) -> Path:
-        file, password_file = self._users / f"{name}.conf", self.folder / f"{name}.password"
-        if name in RESERVED or file.exists():
+    def require_free(self, name: str) -> None:
+        """Raise AccessMistake if a user has this name."""
+        file = self._users / f"{name}.conf"
+        if name in RESERVED:
+            raise AccessMistake(f'{self.folder}: "{name}" is a name of its own use. Choose another name.')
+        if file.exists():
             raise AccessMistake(
                 f"{file}: exists already. Choose another name, or take it away with hub rm first."
             )
-        if not self._users.is_dir():
-            raise AccessMistake(f"{self.folder}: is no hub. Run contrib/hub/set-up there first, as root.")
+
+    def _add(self, name: str, account: Callable[[str, str], str]) -> Path:
+        file, password_file = self._users / f"{name}.conf", self.folder / f"{name}.password"
+        self.require_free(name)
         password = secrets.token_hex(24)
         names = set(self.names()) | {name}
         _write(password_file, f"{password}\n", like=self.folder / "admin.password")
@@ -111,6 +147,14 @@ class Box:
         lines = [f'include "{name}.conf"\n' for name in sorted(names)]
         text = "".join(["# Written by cancorderctl hub add and hub rm.\n", *lines])
         _write(self._users / "all.conf", text, like=self._users / "admin.conf")
+
+
+def _is_nats_server(process: int) -> bool:
+    """Whether a process may be the server: the number in a file may be that of another program by now."""
+    try:
+        return b"nats-server" in Path(f"/proc/{process}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return not Path("/proc/self").exists()
 
 
 def _write(path: Path, text: str, *, like: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import subprocess
+import sys
 import time
 import tomllib
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -92,6 +95,63 @@ def test_gateway_from_add_to_rm(hub: HubBox, ctl: Ctl) -> None:
     known = json.loads(ctl("init", *login(hub, "admin"), "--json").stdout)
     assert "CAN_truck-1" in [stream["stream"] for stream in known]
     assert secret not in hub.log.read_text(errors="replace")
+
+
+def test_commands_at_once_wait_for_each_other(hub: HubBox) -> None:
+    names = [f"cell-{number}" for number in range(4)]
+    words = [sys.executable, "-P", "-m", "cancorderd.cli.cancorderctl", "hub", "add", "--max-gb", "0.01"]
+    running = [
+        subprocess.Popen([*words, "--folder", hub.box.folder, name], stderr=subprocess.PIPE) for name in names
+    ]
+    for process in running:
+        _, errors = process.communicate(timeout=4 * PATIENCE_S)
+        assert process.returncode == 0, errors
+    assert set(names) <= set(hub.box.names())
+    listed = (hub.box.folder / "users/all.conf").read_text()
+    assert all(f'include "{name}.conf"' in listed for name in names)
+
+
+def test_name_that_is_taken_changes_nothing(hub: HubBox, ctl: Ctl) -> None:
+    assert ctl("add", "--viewer", "desk", "--folder", hub.box.folder).returncode == 0
+    for name in ("desk", "all", "admin"):
+        assert ctl("add", name, "--max-gb", "0.01", "--folder", hub.box.folder).returncode == 1
+        assert f"CAN_{name}" not in ctl("init", *login(hub, "admin"), "--json").stdout
+
+
+def test_failure_of_add_leaves_no_user(
+    hub: HubBox, ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server of this pid_file is another program, which must not get a signal."""
+    monkeypatch.setattr(hub_users, "_IN_FORCE_S", 0.0)
+    configuration = hub.box.folder / "nats-server.conf"
+    before = configuration.read_text()
+    other = subprocess.Popen(["sleep", "600"])
+    (tmp_path / "pid").write_text(str(other.pid))
+    configuration.write_text(re.sub(r'pid_file: ".*"', f'pid_file: "{tmp_path / "pid"}"', before))
+    try:
+        added = ctl("add", "--viewer", "bench", "--folder", hub.box.folder)
+        assert added.returncode == 1
+        assert "its server does not run" in added.stderr
+        assert "bench" not in hub.box.names()
+        assert not (hub.box.folder / "bench.password").exists()
+        hub.box.add_viewer("bench")
+        removed = ctl("rm", "bench", "--folder", hub.box.folder)
+        assert removed.returncode == 1
+        assert "bench is taken away, but" in removed.stderr
+        assert "bench" not in hub.box.names()
+        assert other.poll() is None
+    finally:
+        configuration.write_text(before)
+        other.kill()
+        other.wait()
+
+
+def test_limits_that_would_be_none(hub: HubBox, ctl: Ctl) -> None:
+    for word in ("0", "-1", "nan", "1e-9", "much"):
+        for option in ("--max-gb", "--max-days"):
+            refused = ctl("add", "car", option, word, "--folder", hub.box.folder)
+            assert refused.returncode == 2
+            assert "is no number" in refused.stderr or "is not between 0.001 and 1e+06" in refused.stderr
 
 
 def test_names_that_no_gateway_can_have(hub: HubBox, ctl: Ctl) -> None:

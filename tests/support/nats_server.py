@@ -110,7 +110,8 @@ class Authority:
         self._key = folder / "ca.key"
         _openssl(
             "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650",
-            "-subj", f"/CN={name}", "-keyout", self._key, "-out", self.certificate,
+            "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+            "-keyout", self._key, "-out", self.certificate,
         )  # fmt: skip
 
     def issue(

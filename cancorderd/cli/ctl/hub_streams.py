@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cancorderd.hub.stream_plan import Limits
     from cancorderd.hub.streams import Outcome
 
+_LEAST, _MOST = 0.001, 1_000_000
 _SYNC_ADVICE = (
     "nats-server acknowledges messages up to two minutes before they are on its disk, unless its configuration says "
     "jetstream { sync_interval: always }, as contrib/hub does. Otherwise let gateways keep what they sent "
@@ -46,11 +47,11 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-gb",
         metavar="NUMBER",
-        type=_positive,
+        type=_size,
         help="size of each stream; the oldest goes (default: 10)",
     )
     parser.add_argument(
-        "--max-days", metavar="NUMBER", type=_positive, help="age at which frames go (default: 30)"
+        "--max-days", metavar="NUMBER", type=_size, help="age at which frames go (default: 30)"
     )
     parser.add_argument(
         "--replicas", metavar="NUMBER", type=subcommand.count, help="servers that hold a copy (default: 1)"
@@ -106,8 +107,12 @@ def limits_of(options: argparse.Namespace) -> tuple[Limits, frozenset[str]]:
     return stream_plan.Limits(**given), frozenset(asked)
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+def _size(text: str) -> float:
+    """Convert an argument to gigabytes or days; less would be rounded to 0, which is no limit."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+    if not _LEAST <= value <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text} is not between {_LEAST:g} and {_MOST:g}")
     return value

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,29 +65,28 @@ def _run(action: Callable[[argparse.Namespace, Box], int], options: argparse.Nam
 
     if not subjects.is_gateway_name(options.name):
         raise ControlError(not_a_name(options.name), Exit.USAGE)
+    box = Box(Path(options.folder).absolute())
     try:
-        return action(options, Box(Path(options.folder)))
+        with box.locked(_tell_of_wait):
+            return action(options, box)
     except HubError as error:
         raise hub_access.failed(error) from error
 
 
-def _add(options: argparse.Namespace, box: Box) -> int:
-    from dataclasses import replace
+def _tell_of_wait() -> None:
+    print("Waiting for another cancorderctl hub to end.", file=sys.stderr)
 
+
+def _add(options: argparse.Namespace, box: Box) -> int:
     import tomli_w
 
-    from cancorderd.hub import jetstream
-
     access = box.access()
-    if options.viewer:
-        password = box.add_viewer(options.name)
-    else:
-        # The stream first: if that fails, the command can be repeated.
+    box.require_free(options.name)
+    if not options.viewer:
+        # The stream first: if that fails, nothing else has been changed.
         outcome = hub_access.at_hub(access, functools.partial(_stream, options))
         print(f"{outcome.stream}: {outcome.action}: {outcome.details}", file=sys.stderr)
-        password = box.add_gateway(options.name)
-    call = jetstream.stream_names if options.viewer else functools.partial(_own_stream, options.name)
-    _reload_until_in_force(box, replace(access, user=options.name, password_file=str(password)), call)
+    password = _add_user(options, box, access)
     forward = {} if options.viewer else forward_table(access, options.name)
     if options.json:
         print(
@@ -94,10 +95,30 @@ def _add(options: argparse.Namespace, box: Box) -> int:
             )
         )
         return Exit.DONE
-    print(_to_copy(access, options.name, password), file=sys.stderr)
+    print(_to_copy(access, options.name, password, viewer=options.viewer), file=sys.stderr)
     if forward:
         print(tomli_w.dumps(forward), end="")
     return Exit.DONE
+
+
+def _add_user(options: argparse.Namespace, box: Box, access: HubAccess) -> Path:
+    """Make a user that the server knows; returns its password file. A failure leaves no user behind."""
+    from cancorderd.hub import jetstream
+    from cancorderd.hub.failures import HubError
+
+    call: Callable[[HubConnection], Awaitable[object]]
+    if options.viewer:
+        password, call = box.add_viewer(options.name), jetstream.stream_names
+    else:
+        password, call = box.add_gateway(options.name), functools.partial(_own_stream, options.name)
+    try:
+        _reload_until_in_force(box, replace(access, user=options.name, password_file=str(password)), call)
+    except BaseException:  # Ctrl+C, too: the command can be repeated
+        with contextlib.suppress(HubError):
+            box.remove(options.name)
+            box.reload()
+        raise
+    return password
 
 
 async def _stream(options: argparse.Namespace, connection: HubConnection) -> Outcome:
@@ -115,8 +136,15 @@ async def _own_stream(gateway: str, connection: HubConnection) -> None:
 
 
 def _remove(options: argparse.Namespace, box: Box) -> int:
+    from cancorderd.hub.failures import HubError, NotPermitted
+
     box.remove(options.name)
-    box.reload()
+    try:
+        box.reload()
+    except NotPermitted:
+        raise
+    except HubError as error:
+        raise ControlError(f"{options.name} is taken away, but {error}", Exit.FAILED) from error
     if options.json:
         print(json.dumps({"removed": options.name}))
         return Exit.DONE
@@ -157,9 +185,10 @@ def forward_table(access: HubAccess, gateway: str) -> dict[str, dict[str, object
     return {"forward": table}
 
 
-def _to_copy(access: HubAccess, name: str, password: Path) -> str:
+def _to_copy(access: HubAccess, name: str, password: Path, *, viewer: bool) -> str:
     lines = [f"Copy to the machine of {name}, readable by the group cancorder alone (mode 0640):"]
-    lines.append(f"  {password} as /etc/cancorder/hub.password")
+    # A machine may be both a gateway and a viewer.
+    lines.append(f"  {password} as /etc/cancorder/{name if viewer else 'hub'}.password")
     if access.ca is not None:
         lines.append(f"  {access.ca} as /etc/cancorder/hub-ca.pem")
     return "\n".join(lines)
