@@ -25,7 +25,7 @@ from cancorderd.python_command import python_command
 from cancorderd.service import systemd
 from cancorderd.service.stored_listeners import StoredListeners
 from cancorderd.standard_error import STANDARD_ERROR, non_waiting
-from cancorderd.supervisor.changes import ChangeKind
+from cancorderd.supervisor.changes import ChangeKind, table_change
 from cancorderd.supervisor.event_log import EventLog
 from cancorderd.supervisor.heartbeat import CHECK_EVERY_S
 from cancorderd.supervisor.manager import Ending
@@ -191,12 +191,13 @@ class Daemon:
             log.warning("reload refused, nothing was changed:\n%s", "\n".join(problems))
             return {"problems": problems, "done": False}
         notes = self._notes(configuration)
+        forwarding = [note for note in notes if note.startswith("[")]
         log.setLevel(configuration.daemon.log_level.upper())
         changes, undone = await self.manager.reload(configuration)
         self._run_web()
         effective = [change for change in changes if change.kind != ChangeKind.UNCHANGED]
-        summary = ", ".join(f"{change.bus} {change.kind}" for change in effective)
-        log.info("reloaded: %s", summary or "no change")
+        summary = [f"{change.bus} {change.kind}" for change in effective] + forwarding
+        log.info("reloaded: %s", ", ".join(summary) or "no change")
         return self._answer(changes, notes, undone)
 
     def _run_web(self) -> None:
@@ -210,8 +211,11 @@ class Daemon:
             await self.manager.web.stop()
 
     def _notes(self, configuration: Configuration) -> list[str]:
+        before = self.manager.configuration.forward
+        forward = table_change("forward", before, configuration.forward)
         keys = self.manager.needs_restart(configuration)
-        return [f"daemon.{key} takes effect {_LATER.get(key, _AT_RESTART)}" for key in keys]
+        later = [f"daemon.{key} takes effect {_LATER.get(key, _AT_RESTART)}" for key in keys]
+        return [forward, *later] if forward else later
 
     def _answer(self, changes: list[Change], notes: list[str], undone: list[Outcome]) -> ReloadAnswer:
         return {

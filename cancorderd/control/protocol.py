@@ -335,7 +335,7 @@ class ReloadDone(TypedDict):
 
     changes: list[BusChange]
     notes: list[str]
-    """Changes that take effect only when the daemon restarts."""
+    """Changes of the table [forward], and those that take effect only when the daemon restarts."""
     done: bool
     """False if changed buses are in `undone`; all other changes are in force."""
     undone: list[VerbAnswer]

@@ -25,6 +25,8 @@ _MOST_IDS = 256
 _SPOOL_ID = re.compile(r"^[0-9a-f]{16}$", re.MULTILINE)
 """A line of this file; a power cut may leave others."""
 _SEGMENT_BYTES = 4 << 20
+_LARGEST_SEGMENT = 128 << 20
+"""More than the last call of `append` can make of a segment that was not full; the file of somebody else may have more."""
 _FEWEST_SEGMENTS = 8
 """Whole segments are dropped if the spool is full: most of the limit should stay in use."""
 _KEPT_FREE = 16 << 20
@@ -50,7 +52,7 @@ class DiskSpool:
         self.damaged = 0
         """Bytes that could not be read, apart from torn ends."""
         self.unreadable: list[str] = []
-        """Segments of earlier starts that could not be opened: path and reason. They stay on the disk."""
+        """Sentences about segments of earlier starts that could not be opened and stay, or held no record."""
         self.stored: dict[tuple[str, str], int] = {}
         """Frames of earlier starts up to the last batch on the disk, by spool id and bus."""
 
@@ -85,10 +87,11 @@ class DiskSpool:
             try:
                 segment = self._scanned(path)
                 if segment is None:
-                    os.unlink(path)
+                    self._remove_useless(path)
                     continue
             except OSError as error:
-                self.unreadable.append(f"{path}: cannot be read ({error.strerror})")
+                fact = f"cannot be read ({error.strerror}): its frames are missing at the hub"
+                self.unreadable.append(f"{path}: {fact}. Check its owner and the disk.")
                 continue
             segments.append(segment)
             highest = max(highest, segment.last)
@@ -118,6 +121,15 @@ class DiskSpool:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         return known
+
+    def left_behind(self) -> list[tuple[str, int]]:
+        """Return the spools of gateways with other names beside this one, and the bytes of frames in each."""
+        try:
+            with os.scandir(os.path.dirname(self._folder)) as entries:
+                folders = sorted(entry.path for entry in entries if entry.is_dir())
+        except OSError:
+            return []
+        return [(each, size) for each in folders if each != self._folder and (size := _size(each))]
 
     def append(self, entries: Sequence[Entry]) -> tuple[Segment, int]:
         """Write batches at the end of the present segment, or of a new one; returns it and its size.
@@ -181,16 +193,14 @@ class DiskSpool:
             self._locked = -1
 
     def _names(self) -> list[str]:
-        try:
-            found = os.listdir(self._folder)
-        except OSError:
-            return []
-        return [name for name in found if name.endswith(_SUFFIX) and name.removesuffix(_SUFFIX).isdigit()]
+        return _segment_names(self._folder)
 
     def _scanned(self, path: str) -> Segment | None:
         """Return a segment of an earlier start; None if it holds no record. Raises OSError."""
         with open(path, "rb") as file:
-            data = file.read()
+            data = file.read(_LARGEST_SEGMENT + 1)
+        if len(data) > _LARGEST_SEGMENT:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         segment: Segment | None = None
         for item, _ in read_records(data):
             if isinstance(item, Entry):
@@ -201,6 +211,12 @@ class DiskSpool:
             segment.size = len(data)
             segment.complete = True
         return segment
+
+    def _remove_useless(self, path: str) -> None:
+        """Remove a segment without records. Raises OSError."""
+        if os.stat(path).st_size:
+            self.unreadable.append(f"{path}: held nothing that can be read, and was removed. Check the disk.")
+        os.unlink(path)
 
     def _writable(self, order: int) -> Segment:
         """Return the segment to write in, whose file is open. Raises OSError."""
@@ -251,3 +267,20 @@ class DiskSpool:
         if error.errno == errno.EROFS:
             return f"{self._folder} is read-only. Mount it for writing, or set daemon.state_dir to another folder."
         return f"the spool cannot be written: {error.strerror or error} ({self._folder}). Check the disk."
+
+
+def _segment_names(folder: str) -> list[str]:
+    try:
+        found = os.listdir(folder)
+    except OSError:
+        return []
+    return [name for name in found if name.endswith(_SUFFIX) and name.removesuffix(_SUFFIX).isdigit()]
+
+
+def _size(folder: str) -> int:
+    """Return the bytes of the segments in a folder."""
+    size = 0
+    for name in _segment_names(folder):
+        with contextlib.suppress(OSError):
+            size += os.stat(os.path.join(folder, name)).st_size
+    return size

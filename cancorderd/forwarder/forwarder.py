@@ -156,8 +156,14 @@ class Forwarder:
         segments, frames, self._maker.order = await self._in_thread(self._disk.open)
         spools = await self._in_thread(self._disk.spool_ids, self._spool)
         self._outbox.segments[:0] = segments
-        for fact in self._disk.unreadable:
-            self.notice("error", f"{fact}: its frames are missing at the hub. Check its owner and the disk.")
+        for sentence in self._disk.unreadable:
+            self.notice("error", sentence)
+        for folder, size in await self._in_thread(self._disk.left_behind):
+            self.notice(
+                "warning",
+                f"{folder}: {size / _MB:.1f} MB of frames wait for a gateway of this name. Set forward.gateway to it until they "
+                "are sent, or delete the folder.",
+            )
         for bus, count in frames.items():
             self._account(bus).waiting += count
         for (spool, bus), stored in self._disk.stored.items():

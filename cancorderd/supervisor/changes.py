@@ -63,6 +63,15 @@ def differing_keys(old: Settings, new: Settings) -> list[str]:
     return sorted(key_name(name) for name in names if old_values.get(name) != new_values.get(name))
 
 
+def table_change(table: str, old: Settings | None, new: Settings | None) -> str:
+    """Return the effect of a reload on a table such as [forward], in words; "" if there is none."""
+    if old == new:
+        return ""
+    if old is None or new is None:
+        return f"[{table}]: {ChangeKind.REMOVED if new is None else ChangeKind.ADDED}"
+    return f"[{table}]: {ChangeKind.UPDATED} ({', '.join(differing_keys(old, new))})"
+
+
 def needs_new_worker(old: BusSettings, new: BusSettings) -> bool:
     """Return whether a worker that runs with the old settings has to be replaced."""
     return not _SUPERVISOR_KEYS.issuperset(differing_keys(old, new))

@@ -150,3 +150,18 @@ def test_two_daemons_with_one_spool(tmp_path: Path) -> None:
                 first.stop()
                 poll(lambda: forwarded(second) == 100, what=f"{state(second)}")
                 hub.accounts()["b"].assert_complete()
+
+
+def test_reload_that_renames_the_gateway_tells_of_the_frames_of_the_old_name(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "hub")
+    with Daemon(tmp_path, forward(server.url, "ram_s = 1") + bus("a")) as daemon:
+        poll(lambda: list((tmp_path / "state/forward/truck-17").glob("*.batches")))
+        table = forward(server.url).replace("truck-17", "truck-18")
+        daemon.write(table + bus("a"))
+        assert "[forward]: updated (gateway, ram_s)" in daemon.ctl("reload", "--dry-run").stdout
+        done = daemon.ctl("reload")
+        assert done.stdout.splitlines() == ["a: unchanged", "[forward]: updated (gateway, ram_s)"]
+        daemon.wait_log("of frames wait for a gateway of this name")
+        daemon.write(bus("a"))
+        assert "[forward]: removed" in daemon.ctl("reload").stdout
+        daemon.wait_log("reloaded: [forward]: removed")

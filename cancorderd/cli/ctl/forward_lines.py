@@ -35,7 +35,7 @@ def _state(forward: ForwardStatus) -> str:
     lasts = forward["spool_lasts_s"]
     lasting = f", lasts {duration(lasts)}" if lasts is not None else ""
     parts.append(f"spool {size(used)} of {size(limit)}{lasting}")
-    if forward["retained_s"] >= 1:
+    if forward["connected"] and forward["retained_s"] >= 1:
         parts.append(f"the last {duration(forward['retained_s'])} are kept for a hub that loses them")
     text = "; ".join(parts)
     return f"{text}. {forward['reason']}" if forward["reason"] else text

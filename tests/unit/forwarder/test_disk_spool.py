@@ -209,9 +209,39 @@ def test_segment_that_cannot_be_opened_stays_and_is_named(tmp_path: Path) -> Non
     (tmp_path / "000000000002.batches").symlink_to(tmp_path / "000000000002.batches")  # ELOOP, also for root
     after, (segment,), _, _ = reopened(tmp_path)
     assert numbers(after, segment) == [1]
-    assert after.unreadable == [
-        f"{tmp_path}/000000000002.batches: cannot be read ({os.strerror(errno.ELOOP)})"
-    ]
+    fact = f"cannot be read ({os.strerror(errno.ELOOP)}): its frames are missing at the hub"
+    assert after.unreadable == [f"{tmp_path}/000000000002.batches: {fact}. Check its owner and the disk."]
     assert (tmp_path / "000000000002.batches").is_symlink()
     assert write(after, 2).path.endswith("000000000003.batches")
     after.close()
+
+
+def test_spools_of_other_names_are_found_if_they_hold_frames(tmp_path: Path) -> None:
+    disk = DiskSpool(str(tmp_path / "truck-17"), LIMIT)
+    assert disk.left_behind() == []
+    (segment,) = [write(disk, 1)]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    after = DiskSpool(str(tmp_path / "truck-18"), LIMIT)
+    assert after.left_behind() == [(str(tmp_path / "truck-17"), segment.size)]
+    assert disk.left_behind() == []
+    assert DiskSpool(str(tmp_path / "nowhere/truck-18"), LIMIT).left_behind() == []
+    disk.close()
+
+
+def test_file_that_no_forwarder_has_written_is_not_read_into_memory(tmp_path: Path) -> None:
+    with (tmp_path / "1.batches").open("wb") as file:
+        file.truncate(1 << 40)
+    after, segments, _, _ = reopened(tmp_path)
+    assert segments == []
+    assert "1.batches: cannot be read (File too large)" in after.unreadable[0]
+    assert (tmp_path / "1.batches").exists()
+
+
+def test_segment_without_a_record_is_removed_and_named_unless_it_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "1.batches").write_bytes(b"")
+    (tmp_path / "2.batches").write_bytes(b"CcB1" * 1000)
+    after, segments, _, _ = reopened(tmp_path)
+    assert segments == []
+    assert [sentence.partition(": ")[0] for sentence in after.unreadable] == [str(tmp_path / "2.batches")]
+    assert list(tmp_path.glob("*.batches")) == []

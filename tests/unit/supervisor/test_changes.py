@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from cancorderd.adapters.mock_settings import MockSettings
-from cancorderd.supervisor.changes import ChangeKind, find_changes, needs_new_worker
+from cancorderd.config.forward_settings import ForwardSettings
+from cancorderd.supervisor.changes import ChangeKind, find_changes, needs_new_worker, table_change
 
 
 def bus(name: str, **keys: Any) -> MockSettings:
@@ -60,3 +61,13 @@ def test_bus_whose_automatic_port_another_takes_is_restarted() -> None:
         ("a", ChangeKind.RESTARTED, ["port"]),
         ("b", ChangeKind.UNCHANGED, []),
     ]
+
+
+def test_change_of_a_table() -> None:
+    hub = ForwardSettings(url=("tls://hub",))
+    assert table_change("forward", hub, ForwardSettings(url=("tls://hub",))) == ""
+    assert table_change("forward", None, None) == ""
+    assert table_change("forward", None, hub) == "[forward]: added"
+    assert table_change("forward", hub, None) == "[forward]: removed"
+    after = ForwardSettings(url=("tls://hub",), gateway="truck-18", flush_ms=20)
+    assert table_change("forward", hub, after) == "[forward]: updated (flush_ms, gateway)"

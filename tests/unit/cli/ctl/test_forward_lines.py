@@ -57,7 +57,7 @@ def test_without_forwarding_there_are_no_lines() -> None:
         ),
         (
             [forwarded(lag_frames=9, lag_s=0.5)],
-            {"connected": False},
+            {"connected": False, "retained_s": 9.0},
             "not connected; 9 frames wait, 0s behind; spool 0 B of 1.0 GB",
         ),
     ],
