@@ -20,18 +20,17 @@ import enum
 from typing import TYPE_CHECKING
 
 from cancorderd.adapters.failures import BusError, SettingsRefused
+from cancorderd.adapters.slcan.burst import QUIET_S, Burst
 from cancorderd.adapters.slcan.commands import meaning
 from cancorderd.adapters.slcan.decoder import BEL, CR, SlcanDecoder
-from cancorderd.adapters.slcan.replies import Replies, answer_in, is_frame, lines, read_replies
+from cancorderd.adapters.slcan.replies import answer_in, is_frame, lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cancorderd.adapters.slcan.commands import Command
+    from cancorderd.adapters.slcan.replies import Replies
 
-QUIET_S = 0.05
-"""Pause after which an answer is complete: text that follows shows that it was none."""
-_LONGEST_ANSWER_S = 0.2
 LIMIT_S = 20.0
 """Longest set-up."""
 USUAL_S = 3.0
@@ -61,7 +60,6 @@ _REPEAT_EVERY_S = 10.0
 """Interval of further rounds for an adapter that never sent anything: its power may come late."""
 _ROUNDS_WITHOUT = 2
 """Rounds without acknowledgement after which the adapter is one that does not acknowledge."""
-_MOST_BYTES = 1 << 12
 _SHOWN_BYTES = 40
 _CLOSE = b"C"
 _QUESTIONS = {b"V": "version", b"N": "serial"}
@@ -100,12 +98,8 @@ class SetUp:
         self._limit_from_s = now_s
         self._deadline_s = now_s
         """Time at which the stage ends by itself."""
-        self._burst = b""
-        self._cut_line = b""
-        """Begin of a line after which a pause came; its end is no answer."""
-        self._burst_began_s = self._burst_ends_s = now_s
+        self._burst = Burst(self._echoes, now_s)
         self._settling_s = now_s
-        self._has_read = False
         self._foreign = b""
         """First bytes that are no answer."""
         self._sent = b""
@@ -150,17 +144,7 @@ class SetUp:
     @property
     def due_s(self) -> float:
         """Time of the next `step`, if nothing arrives before."""
-        if not self._burst:
-            return self._deadline_s
-        return min(max(self._deadline_s, self._burst_began_s + _LONGEST_ANSWER_S), self._burst_ends_s)
-
-    def _reads(self, now_s: float) -> bool:
-        """Return whether an answer may just be arriving. A stream has no pauses and is none."""
-        return (
-            self.stage != Stage.RESTING
-            and bool(self._burst)
-            and now_s < self._burst_began_s + _LONGEST_ANSWER_S
-        )
+        return self._burst.due_s(self._deadline_s)
 
     @property
     def goes_on(self) -> bool:
@@ -196,10 +180,7 @@ class SetUp:
                 f"{self._place}: the answers to the settings come too late or contradict each other. Check its firmware."
             )
         if data:
-            if not self._burst:
-                self._burst_began_s = now_s
-            self._burst = (self._burst + data)[-_MOST_BYTES:]
-            self._burst_ends_s = now_s + QUIET_S
+            self._burst.add(data, now_s)
         to_send = stream = b""
         if self.stage == Stage.UNPROVED:
             stream = data
@@ -208,47 +189,18 @@ class SetUp:
             to_send, stream = self._read_opening(now_s)
         if self.proved:
             return b"", stream
-        if self._burst and not to_send and (replies := self._complete(now_s)):
-            self._has_read = True
-            to_send = self._handle(replies, now_s)
-        if not to_send and now_s >= self._deadline_s and not self._reads(now_s):
+        if self._burst.data and not to_send:
+            replies = self._burst.complete(now_s)
+            self._note_foreign(replies.text if replies else self._burst.talk)
+            if replies:
+                to_send = self._handle(replies, now_s)
+        answering = self.stage != Stage.RESTING and self._burst.may_be_answer(now_s)
+        if not to_send and now_s >= self._deadline_s and not answering:
             to_send = self._time_out(now_s)
         return to_send + CR if to_send else b"", stream
 
-    def _complete(self, now_s: float) -> Replies | None:
-        """Return what has arrived, once it is complete. A stream has no pauses; an answer in it is one at once."""
-        burst = self._burst
-        if now_s >= self._burst_ends_s:
-            self._burst = b""
-            return self._read_until_pause(burst)
-        *_, last = lines(burst)
-        if not last.end:
-            begin = max(burst.rfind(end) for end in (CR, b"\n", BEL)) + 1
-            burst, self._burst = burst[:begin], burst[begin:]
-        else:
-            self._burst = b""
-        replies = self._read(burst)
-        if not (replies.frames and (replies.answers or now_s >= self._burst_began_s + _LONGEST_ANSWER_S)):
-            self._burst = burst + self._burst
-            if now_s >= self._burst_began_s + _LONGEST_ANSWER_S:
-                self._note_foreign(replies)
-            return None
-        self._burst_began_s = now_s - _LONGEST_ANSWER_S
-        return replies
-
-    def _read_until_pause(self, burst: bytes) -> Replies:
-        burst = self._cut_line + burst
-        *_, last = lines(burst)
-        is_cut = bool(last.text) and not last.end and last.text not in self._echoes
-        self._cut_line = last.text[-_MOST_BYTES:] if is_cut else b""
-        return self._read(burst)
-
-    def _read(self, burst: bytes) -> Replies:
-        return read_replies(burst, self._echoes, first=not self._has_read)
-
     def _handle(self, replies: Replies, now_s: float) -> bytes:
         """React to what arrived before a pause; returns the next command, or nothing."""
-        self._note_foreign(replies)
         match self.stage:
             case Stage.CLOSING if replies.answers:
                 return self._closed(len(replies.answers), now_s)
@@ -279,9 +231,9 @@ class SetUp:
         """Whether text may be the answer to a question."""
         return self.stage in (Stage.ASKING, Stage.UNHEARD) and self._sent in _QUESTIONS
 
-    def _note_foreign(self, replies: Replies) -> None:
-        if replies.text and not self._asks:
-            self._foreign = self._foreign or replies.text[:_SHOWN_BYTES]
+    def _note_foreign(self, text: bytes) -> None:
+        if text and not self._asks:
+            self._foreign = self._foreign or text[:_SHOWN_BYTES]
 
     def _time_out(self, now_s: float) -> bytes:
         """The stage is over although nothing decisive arrived; returns the next command, or nothing."""
@@ -513,13 +465,13 @@ class SetUp:
     def _read_opening(self, now_s: float) -> tuple[bytes, bytes]:
         """Read the answer to O, which frames may follow; returns the next command and the stream."""
         begin = 0
-        for line in lines(self._burst):
+        for line in lines(self._burst.data):
             answer = answer_in(line, self._echoes)
             if answer == BEL:
-                self._burst = b""
+                self._burst.clear()
                 return self._refused(now_s), b""
             if answer or (line.end and is_frame(line.text)):
-                stream = self._burst[line.after if answer else begin :]
+                stream = self._burst.data[line.after if answer else begin :]
                 # A frame proves that the channel is open, but not that it listens only.
                 self._prove([] if answer or self._sent == b"O" else [self._sent])
                 return b"", stream
