@@ -7,6 +7,7 @@ guard: the stream's name and the sequence number before (see `window`).
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 import time
@@ -62,6 +63,8 @@ _REFUSED_S = 1.0
 _FOREIGN_LOOK_S = 2.0
 """Interval at which a stream is looked at that holds batches of another gateway, until it is known to move."""
 _CHECK_S = 0.5
+_EXPIRY_CHECKS = 7200
+"""An hour: a connection may last longer than a certificate."""
 _OTHER_STREAM = 10060
 """The stream that holds the subject is another (Nats-Expected-Stream)."""
 _NOBODY = 503
@@ -146,6 +149,7 @@ class Publisher:
         self._most_bytes = 0
         """Bytes of a body, at most."""
         self._told = ""
+        self._expiry_told: set[str] = set()
 
     @property
     def in_flight(self) -> list[Entry]:
@@ -178,8 +182,7 @@ class Publisher:
     async def _serve(self, connection: HubConnection) -> None:
         """Use a connection until it fails. Raises HubError."""
         self.url = str(connection.server)
-        for sentence in connection.notices:
-            self._owner.notice("warning", sentence)
+        self._tell_expiry(connection)
         answers = await Answers.open(connection, self._on_answer)
         while True:
             state = await stream_state(connection, self._gateway)
@@ -195,6 +198,13 @@ class Publisher:
             await self._look_up(connection)
             self._go_on(decision, state)
             await self._publish(connection, answers)
+
+    def _tell_expiry(self, connection: HubConnection) -> None:
+        """Log what becomes invalid soon; the sentence changes each day."""
+        for sentence in connection.notices:
+            if sentence not in self._expiry_told:
+                self._expiry_told.add(sentence)
+                self._owner.notice("warning", sentence)
 
     def _limit_bodies(self, connection: HubConnection, state: StreamState) -> None:
         limit = min(connection.max_payload, state.max_message or connection.max_payload)
@@ -249,7 +259,7 @@ class Publisher:
             self._connected()
         closed = asyncio.ensure_future(connection.wait_closed())
         closed.add_done_callback(lambda _: self._wake.set())
-        looking = asyncio.create_task(self._wake_regularly())
+        looking = asyncio.create_task(self._wake_regularly(connection))
         try:
             while self._refusal is None:
                 self._wake.clear()
@@ -258,6 +268,7 @@ class Publisher:
                 if closed.done():
                     raise ConnectionLost(str(closed.result()))
                 if connection.last_refusal is not None:
+                    self._refusals += bool(self.in_flight)
                     raise connection.last_refusal
                 if self._window and self._window.silent(time.monotonic()):
                     raise NoAnswer(
@@ -288,11 +299,13 @@ class Publisher:
             f"refuses batches ({refusal.description}). Check limits and space of {self._stream} at the hub."
         )
 
-    async def _wake_regularly(self) -> None:
+    async def _wake_regularly(self, connection: HubConnection) -> None:
         """Look at the connection now and then, too: a limit of time for each wait would cost a task for each batch."""
-        while True:
+        for checks in itertools.count(1):
             await asyncio.sleep(_CHECK_S)
             self._wake.set()
+            if checks % _EXPIRY_CHECKS == 0:
+                self._tell_expiry(connection)
 
     async def _fill(self, connection: HubConnection, answers: Answers) -> None:
         """Publish as many batches as the window takes."""

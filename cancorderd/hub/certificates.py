@@ -61,7 +61,7 @@ def tls_failure(server: ServerAddress, error: BaseException, access: HubAccess) 
         return TlsFailed(f"{server}: {_verification(server, error, access)}")
     reason = str(getattr(error, "reason", "") or "")
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
-        return TlsFailed(f"{server}: asks for a certificate of ours. Set certificate and key.")
+        return no_certificate(server)
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
         return TlsFailed(
             f"{server}: refuses our certificate ({reason}). Name one that the hub's authority has signed and is valid."
@@ -86,6 +86,10 @@ def _verification(server: ServerAddress, error: ssl.SSLCertVerificationError, ac
             authority = f"{access.ca} did not issue" if access.ca else "no authority of this system issued"
             return f"{authority} its certificate ({fact}). Set ca to the certificate of the hub's authority."
     return f"its certificate is refused ({fact}). Check it with openssl s_client."
+
+
+def no_certificate(server: ServerAddress) -> TlsFailed:
+    return TlsFailed(f"{server}: asks for a certificate of ours. Set certificate and key.")
 
 
 def no_tls(server: ServerAddress) -> NoTls:

@@ -15,7 +15,12 @@ from cancorderd.file_thread import FileThread
 from cancorderd.file_thread import NoAnswer as FileNoAnswer
 from cancorderd.hub.absent_module import absent
 from cancorderd.hub.access import inbox_prefix
-from cancorderd.hub.certificates import certificate_end_s, own_certificate_end_s, validity_notice
+from cancorderd.hub.certificates import (
+    certificate_end_s,
+    no_certificate,
+    own_certificate_end_s,
+    validity_notice,
+)
 from cancorderd.hub.endings import meaning_of_end
 from cancorderd.hub.failures import (
     AccessMistake,
@@ -76,14 +81,21 @@ class HubConnection:
         self.client = client
         self.server = server
         self.user = login.user
-        self.notices: list[str] = []
-        """Sentences about certificates and credentials that expire within 30 days."""
+        self.ends: list[tuple[str, float]] = []
+        """Certificates and credentials in use, and when they become invalid, in seconds since the epoch."""
         self._transport = transport
         self._closed: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
         self._refusals: dict[str, list[tuple[str, asyncio.Future[Refused]]]] = {}
         """Waiting requests by their subject in lower case."""
         self.last_refusal: Refused | None = None
         """The latest right that was found missing."""
+
+    @property
+    def notices(self) -> list[str]:
+        """Sentences about certificates and credentials that expire within 30 days from now."""
+        now_s = time.time()
+        notices = [validity_notice(whose, end_s, now_s) for whose, end_s in self.ends]
+        return [notice for notice in notices if notice is not None]
 
     @property
     def info(self) -> dict[str, Any]:
@@ -206,7 +218,7 @@ class HubConnection:
         return self._refusals.get(f"$js.api.{request}", []) if api else []
 
     async def on_closed(self) -> None:
-        self._ended(meaning_of_end(self.server, self.client.last_error))
+        self._ended(meaning_of_end(self.server, self.client.last_error, login=Login(self.user)))
 
     def _ended(self, reason: HubError) -> None:
         if not self._closed.done():
@@ -313,12 +325,19 @@ async def _logged_in(
         )
     except (nats.errors.Error, OSError, ValueError) as error:
         transport.abort()
+        if connection.info.get("tls_verify") and access.certificate is None and _closed_without_reason(error):
+            raise no_certificate(server) from error
         raise meaning_of_end(server, error, access, login, now_s=time.time()) from error
     except BaseException:
         transport.abort()
         raise
-    connection.notices = _notices(server, access, login, transport)
+    connection.ends = _ends(server, access, login, transport)
     return connection
+
+
+def _closed_without_reason(error: Exception) -> bool:
+    """Return whether the server ended the connection without a word, as it does with TLS 1.3 and no certificate."""
+    return not isinstance(error, nats.errors.Error) or isinstance(error, nats.errors.UnexpectedEOF)
 
 
 def _require_nkeys() -> None:
@@ -330,8 +349,9 @@ def _require_nkeys() -> None:
         ) from error
 
 
-def _notices(server: ServerAddress, access: HubAccess, login: Login, transport: OpenTransport) -> list[str]:
-    now_s = time.time()
+def _ends(
+    server: ServerAddress, access: HubAccess, login: Login, transport: OpenTransport
+) -> list[tuple[str, float]]:
     ends: list[tuple[str, float | None]] = []
     certificate = transport.certificate
     if certificate is not None:
@@ -340,5 +360,4 @@ def _notices(server: ServerAddress, access: HubAccess, login: Login, transport: 
     if access.certificate is not None:
         ends.append((f"{access.certificate}: this certificate", own_certificate_end_s(access.certificate)))
     ends.append((f"{access.credentials}: the user's JWT", login.expires_s))
-    notices = [validity_notice(whose, end_s, now_s) for whose, end_s in ends if end_s is not None]
-    return [notice for notice in notices if notice is not None]
+    return [(whose, end_s) for whose, end_s in ends if end_s is not None]

@@ -197,6 +197,20 @@ def test_stripped_tls_gets_no_login(offer: bytes, authority: Authority, password
     assert SECRET.encode() not in stripper.received
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_server_that_asks_for_a_certificate(
+    first: bool, authority: Authority, password: Path, tmp_path: Path
+) -> None:
+    """With TLS 1.3, the server ends the connection when this side has sent its login, in one of several ways."""
+    further = f'verify: true\nca_file: "{authority.certificate}"'
+    settings = tls_settings(*authority.issue("hub"), handshake_first=first, further=further)
+    with NatsServer(tmp_path / "hub", settings + USERS) as server:
+        for _ in range(5):
+            reason = failure(access(server.tls_url, authority, password))
+            assert isinstance(reason, failures.TlsFailed), reason
+            assert "asks for a certificate of ours" in str(reason)
+
+
 def test_stripped_tls_of_a_server_with_another_certificate(tmp_path: Path, password: Path) -> None:
     other, ours = Authority(tmp_path / "other"), Authority(tmp_path / "ours")
     with NatsServer(tmp_path / "hub", tls_settings(*other.issue("hub")) + USERS) as server:

@@ -65,6 +65,23 @@ def test_stream_that_stores_nothing(
         drained(daemon, hub).assert_complete()
 
 
+def test_right_that_is_missing_is_told_once(tmp_path: Path) -> None:
+    """The connection ends with each try."""
+    users = """authorization { users: [ { user: nobody, permissions: {
+      publish: ["can.truck-17.other", "$JS.API.>"], subscribe: ["_INBOX.>"] } } ] }
+    no_auth_user: nobody"""
+    with (
+        NatsServer(tmp_path / "hub", users) as server,
+        Daemon(tmp_path, forward(server.url) + bus("a")) as daemon,
+    ):
+        Hub(server.url, "truck-17").make_stream()
+        reason = "has no right to publish to can.truck-17.a. Add it at the hub."
+        poll(lambda: reason in state(daemon)["reason"], what=f"a reason: {state(daemon)}")
+        wait_received(daemon, "a", 5 * RATE)
+        assert daemon.ctl("status").returncode == 3
+        assert daemon.log.read_text().count(reason) == 1
+
+
 def test_another_stream_has_the_subjects(tmp_path: Path) -> None:
     with NatsServer(tmp_path / "hub") as server, Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
         hub = Hub(server.url, "truck-17")
