@@ -66,6 +66,8 @@ def tls_failure(server: ServerAddress, error: BaseException, access: HubAccess) 
         return TlsFailed(
             f"{server}: refuses our certificate ({reason}). Name one that the hub's authority has signed and is valid."
         )
+    if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason:
+        return TlsFailed(f"{server}: answers something that is no TLS. Correct host and port.")
     if "VERSION" in reason:
         return TlsFailed(
             f"{server}: has no TLS 1.2 or later in common with us ({reason}). Update the server."

@@ -21,7 +21,7 @@ from cancorderd.hub.certificates import (
     own_certificate_end_s,
     validity_notice,
 )
-from cancorderd.hub.endings import meaning_of_end
+from cancorderd.hub.endings import late, meaning_of_end
 from cancorderd.hub.failures import (
     AccessMistake,
     ConnectionLost,
@@ -29,9 +29,9 @@ from cancorderd.hub.failures import (
     LibraryMissing,
     NoAnswer,
     NoJetStream,
-    NotNats,
+    Progress,
     Refused,
-    Unreachable,
+    Stage,
 )
 from cancorderd.hub.login import Login, read_login
 from cancorderd.printable import error_text, printable
@@ -268,17 +268,14 @@ async def connect_to(
         raise AccessMistake(
             f"{server}: a password would cross the network unencrypted. Write tls:// instead."
         )
-    transport: OpenTransport | None = None
+    progress = Progress()
     try:
         async with asyncio.timeout(within_s):
-            transport = await open_transport(server, access)
+            transport = await open_transport(server, access, progress)
+            progress.stage = Stage.LOGIN
             return await _logged_in(server, access, login, transport, name=name, pending_bytes=pending_bytes)
     except TimeoutError as error:
-        if transport is None:
-            raise Unreachable(
-                f"{server}: no answer within {within_s:g} s. Check network, firewall, host and port."
-            ) from error
-        raise NotNats(f"{server}: stopped answering during the login. Check the server.") from error
+        raise late(server, progress.stage, within_s) from error
 
 
 async def _login(access: HubAccess) -> Login:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from cancorderd.hub.connection import ANSWER_WITHIN_S
 from cancorderd.hub.failures import ApiError, HubError, NoAnswer, NoJetStream, StreamMissing
-from cancorderd.hub.jetstream import API, NO_STREAM, StoredBatch, StoredMessage, time_us, understood
+from cancorderd.hub.jetstream import (
+    API,
+    NO_STREAM,
+    StoredBatch,
+    StoredMessage,
+    hub_init,
+    time_us,
+    understood,
+)
+from cancorderd.hub.subjects import gateway_of_stream
 from cancorderd.printable import printable
 
 if TYPE_CHECKING:
@@ -124,7 +133,8 @@ class _Arriving:
 
 def _unreadable(connection: HubConnection, stream: str) -> StreamMissing:
     return StreamMissing(
-        f"{connection.server}: {stream} cannot be read. Make it, or allow_direct, with cancorderctl hub init.",
+        f"{connection.server}: {stream} cannot be read. Make it, or allow_direct: "
+        f"{hub_init(connection.server, gateway_of_stream(stream) or 'GATEWAY')}",
         NO_STREAM,
     )
 

@@ -6,7 +6,17 @@ import ssl
 from typing import TYPE_CHECKING
 
 from cancorderd.hub.certificates import tls_failure
-from cancorderd.hub.failures import ConnectionLost, HubError, LoginRefused, NotNats, TlsFailed
+from cancorderd.hub.failures import (
+    ConnectionLost,
+    HubError,
+    LoginRefused,
+    NameUnknown,
+    NotNats,
+    Stage,
+    TlsFailed,
+    TlsUnanswered,
+    Unreachable,
+)
 from cancorderd.printable import error_text
 
 if TYPE_CHECKING:
@@ -40,6 +50,28 @@ def meaning_of_end(
     if access is not None:
         return NotNats(f"{server}: the login failed ({text}). Check the server's log.")
     return ConnectionLost(f"{server}: the connection ended ({text}).")
+
+
+def late(server: ServerAddress, stage: Stage, within_s: float) -> HubError:
+    """Return the failure of an attempt to connect that has taken so long, at a stage."""
+    time = f"within {within_s:g} s"
+    match stage:
+        case Stage.NAME:
+            return NameUnknown(
+                f"{server}: no name server answers for {server.host} {time}. Check DNS and network."
+            )
+        case Stage.NETWORK:
+            return Unreachable(f"{server}: no answer {time}. Check network, firewall, host and port.")
+        case Stage.TLS:
+            return TlsUnanswered(
+                f"{server}: accepts connections, but does not answer TLS {time}. Check the port; restart the server."
+            )
+        case Stage.SERVER:
+            return NotNats(
+                f"{server}: accepts connections, but does not introduce itself {time}. Check the port; restart the "
+                "server."
+            )
+    return NotNats(f"{server}: stopped answering during the login. Check the server.")
 
 
 def _login_refused(

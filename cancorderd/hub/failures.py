@@ -22,6 +22,13 @@ class Stage(IntEnum):
     RIGHTS = 9
 
 
+class Progress:
+    """The stage that an attempt to connect has come to."""
+
+    def __init__(self) -> None:
+        self.stage = Stage.NAME
+
+
 class HubError(Exception):
     """The hub cannot be used."""
 
@@ -58,6 +65,12 @@ class Unreachable(HubError):
     """No TCP connection."""
 
     stage = Stage.NETWORK
+
+
+class TlsUnanswered(Unreachable):
+    """A connection on which nothing answers TLS, as of a server that hangs: it may pass."""
+
+    stage = Stage.TLS
 
 
 class TlsFailed(HubError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cancorderd.hub import jetstream, stream_plan, streams, subjects
 from cancorderd.hub.connection import connect_to
-from cancorderd.hub.failures import HubError, NoAnswer, Refused, Stage, StreamMissing
+from cancorderd.hub.failures import HubError, NoJetStream, Refused, Stage, StreamMissing
 from cancorderd.hub.headers import LEAST_MESSAGE
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cancorderd.hub.access import HubAccess, ServerAddress
     from cancorderd.hub.connection import HubConnection
 
+_TO_CONNECT = 0.8
+"""Part of the time within which a connection has to be there: what it waits for is known only to itself."""
 _OTHER_STREAM = 10060
 """JSStreamNotMatch, the answer to a publish that expects another stream: it was allowed, and stored nothing."""
 
@@ -32,12 +34,14 @@ class Step:
     warning: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Trial:
     """Results for one server."""
 
     server: ServerAddress
     steps: list[Step] = field(default_factory=list)
+    refusal: HubError | None = None
+    """The failure that ended the trial, if any."""
 
     @property
     def good(self) -> bool:
@@ -54,27 +58,32 @@ async def inspect(access: HubAccess, gateway: str, buses: Sequence[str], *, with
 async def _inspect(
     trial: Trial, access: HubAccess, gateway: str, buses: Sequence[str], within_s: float
 ) -> None:
+    connection: HubConnection | None = None
     try:
         async with asyncio.timeout(within_s):
             try:
                 connection = await connect_to(
-                    trial.server, access, f"cancorderctl {gateway}", within_s=within_s
+                    trial.server, access, f"cancorderctl {gateway}", within_s=_TO_CONNECT * within_s
                 )
-            except HubError as error:
-                trial.steps.append(Step(error.stage, str(error), good=False))
-                return
-            try:
                 async for step in _steps(connection, gateway, buses):
                     trial.steps.append(step)
             except HubError as error:
+                trial.refusal = error
                 trial.steps.append(Step(error.stage, str(error), good=False))
-            finally:
-                await connection.close()
     except TimeoutError:
-        late = NoAnswer(
-            f"{trial.server}: too slow: {within_s:g} s were not enough. Check network and server."
-        )
-        trial.steps.append(Step(late.stage, str(late), good=False))
+        sentence = f"{trial.server}: no answer within {within_s:g} s. Check network and server."
+        trial.steps.append(Step(_waiting_for(trial.steps), sentence, good=False))
+    finally:
+        if connection is not None:
+            await connection.close()
+
+
+def _waiting_for(steps: Sequence[Step]) -> Stage:
+    """Return the stage of the request that gets no answer, behind these steps."""
+    done = {step.stage for step in steps}
+    if Stage.STREAM in done:
+        return Stage.RIGHTS
+    return Stage.JETSTREAM if Stage.SERVER in done else Stage.NETWORK
 
 
 async def _steps(connection: HubConnection, gateway: str, buses: Sequence[str]) -> AsyncIterator[Step]:
@@ -99,33 +108,35 @@ async def _steps(connection: HubConnection, gateway: str, buses: Sequence[str]) 
         yield Step(Stage.STREAM, str(error), good=False)
         return
     yield Step(Stage.JETSTREAM, "runs")
-    yield _stream(name, gateway, info)
+    yield _stream(connection, gateway, info)
     await jetstream.last_message(connection, name, subjects.all_subjects(gateway))
     for bus in buses:
-        yield await _right(connection, subjects.subject(gateway, bus))
+        yield await _right(connection, gateway, bus)
 
 
-def _stream(name: str, gateway: str, info: jetstream.StreamInfo) -> Step:
+def _stream(connection: HubConnection, gateway: str, info: jetstream.StreamInfo) -> Step:
+    name, correct = info.name, f"Correct it: {jetstream.hub_init(connection.server, gateway)}"
     different = stream_plan.differences(info.config, stream_plan.stream_config(gateway, stream_plan.Limits()))
-    if any(each.key == "subjects" for each in different):
-        return Step(
-            Stage.STREAM,
-            f"{name} does not hold {subjects.all_subjects(gateway)}. Correct it with cancorderctl hub init.",
-            good=False,
-        )
+    if any(each.prevents for each in different):
+        reasons = "; ".join(f"{each.key}: {each.reason}" for each in different if each.prevents)
+        return Step(Stage.STREAM, f"{name}: {reasons}. {correct}", good=False)
     held = f"{name}: {info.state.messages} messages, {info.state.bytes / stream_plan.GB:.3g} GB"
     if different:
         reasons = "; ".join(f"{each.key}: {each.reason}" for each in different)
-        return Step(Stage.STREAM, f"{held}; {reasons}. Correct it with cancorderctl hub init.", warning=True)
+        return Step(Stage.STREAM, f"{held}; {reasons}. {correct}", warning=True)
     return Step(Stage.STREAM, f"{held}; {stream_plan.limits_text(info.config)}")
 
 
-async def _right(connection: HubConnection, subject: str) -> Step:
+async def _right(connection: HubConnection, gateway: str, bus: str) -> Step:
     """Try to publish a message that the hub refuses to store, since it expects another stream."""
+    subject = subjects.subject(gateway, bus)
     try:
         answer = await connection.request(subject, headers={"Nats-Expected-Stream": "cancorderctl-hub-check"})
     except Refused as error:
         return Step(Stage.RIGHTS, str(error), good=False)
+    except NoJetStream:
+        correct = jetstream.hub_init(connection.server, gateway)
+        return Step(Stage.STREAM, f"no stream stores {subject}. Correct it: {correct}", good=False)
     try:
         code = json.loads(answer.data)["error"]["err_code"]
     except (ValueError, KeyError, TypeError):

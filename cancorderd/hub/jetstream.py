@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from cancorderd.hub.connection import ANSWER_WITHIN_S
 from cancorderd.hub.failures import ApiError, NoJetStream, StreamMissing
+from cancorderd.hub.subjects import gateway_of_stream
 from cancorderd.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from cancorderd.hub.access import ServerAddress
     from cancorderd.hub.connection import HubConnection
 
 API = "$JS.API"
@@ -281,13 +283,20 @@ async def _call(
     return content  # type: ignore[no-any-return]
 
 
+def hub_init(server: ServerAddress, gateway: str) -> str:
+    """Return the command with which an administrator of the hub makes or corrects a gateway's stream."""
+    return f"cancorderctl hub init {server} {gateway}"
+
+
 def _refusal(connection: HubConnection, subject: str, error: Mapping[str, Any]) -> ApiError | NoJetStream:
     code = int(error.get("err_code", 0))
     fact = printable(str(error.get("description", error)))
     if code == NO_STREAM:
         stream = subject.rpartition(".")[2]
         return StreamMissing(
-            f"{connection.server}: there is no stream {stream}. Make it with cancorderctl hub init.", code
+            f"{connection.server}: there is no stream {stream}. Make it: "
+            f"{hub_init(connection.server, gateway_of_stream(stream) or 'GATEWAY')}",
+            code,
         )
     if code == NO_JETSTREAM_ACCOUNT:
         return NoJetStream(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cancorderd.hidden_folders import remedy_if_hidden
-from cancorderd.hub.failures import AccessMistake
+from cancorderd.hub.failures import AccessMistake, NotPermitted
 
 if TYPE_CHECKING:
     from cancorderd.hub.access import HubAccess
@@ -54,7 +54,8 @@ def read_secret(path: str) -> str:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(LONGEST + 1)
     except OSError as error:
-        raise AccessMistake(f"{path}: cannot be read ({error.strerror}). {_remedy(path, error)}") from error
+        kind = NotPermitted if isinstance(error, PermissionError) else AccessMistake
+        raise kind(f"{path}: cannot be read ({error.strerror}). {_remedy(path, error)}") from error
     if mode & stat.S_IRWXO:
         raise AccessMistake(f"{path}: holds a secret, and every user may read it. Run chmod o= {path}.")
     if len(content) > LONGEST:
@@ -72,7 +73,7 @@ def _remedy(path: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "Check the path."
     if isinstance(error, PermissionError):
-        return "Let the daemon's user or group read it (group cancorder, mode 0640)."
+        return "Let the daemon read it (group cancorder, mode 0640); run commands as root, or as a user of this group."
     return "Check the file."
 
 

@@ -42,6 +42,7 @@ class BusAtHub:
 
 async def buses(connection: HubConnection) -> list[BusAtHub]:
     """Return all buses of all gateways, sorted by name. Raises HubError."""
+    streams.require_recent(connection)
     found = []
     for gateway in await streams.gateways(connection):
         stream = subjects.stream_name(gateway)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cancorderd.hub.jetstream import StreamInfo
     from cancorderd.hub.stream_plan import Limits
 
+_OVERLAP = 10065
+"""JSStreamSubjectOverlap."""
 _NO_SPACE = 10047
 """JSStorageResourcesExceeded: the limits of all streams together exceed that of the server or the account."""
 _NO_REPLICAS = frozenset({10005, 10074})
@@ -34,7 +36,7 @@ def require_recent(connection: HubConnection) -> None:
     if jetstream.server_version(connection.version)[:2] < jetstream.OLDEST_SERVER:
         oldest = ".".join(map(str, jetstream.OLDEST_SERVER))
         raise ServerTooOld(
-            f"{connection.server}: nats-server {connection.version} is too old: it knows no sync_interval, and no "
+            f"{connection.server}: nats-server {connection.version or 'of no version'} is too old: it knows no sync_interval, and no "
             f"batches for viewers. Install {oldest} or later."
         )
 
@@ -57,7 +59,18 @@ async def ensure_stream(
     if not different:
         return Outcome(name, "unchanged", stream_plan.limits_text(found))
     changed = {**found, **{each.key: each.wanted for each in different}}
-    updated = await _accepted(connection, jetstream.update_stream(connection, changed))
+    try:
+        updated = await _accepted(connection, jetstream.update_stream(connection, changed))
+    except ApiError as error:
+        fixed = [each for each in different if each.key in stream_plan.UNCHANGEABLE]
+        if not fixed:
+            raise
+        reasons = "; ".join(f"{each.key} is {each.found}: {each.reason}" for each in fixed)
+        raise ApiError(
+            f"{connection.server}: {name}: {reasons}. JetStream cannot change that: delete the stream with all that it "
+            f"holds (nats stream rm {name}), and run this again.",
+            error.code,
+        ) from error
     keys = ", ".join(each.key for each in different)
     return Outcome(name, "changed", f"{keys}; {stream_plan.limits_text(updated.config)}")
 
@@ -77,6 +90,12 @@ async def _accepted(connection: HubConnection, call: Coroutine[Any, Any, StreamI
             raise ApiError(
                 f"{connection.server}: the limits of all streams exceed what the server may store. Give a smaller "
                 "--max-gb, or raise max_file_store.",
+                error.code,
+            ) from error
+        if error.code == _OVERLAP:
+            raise ApiError(
+                f"{connection.server}: another stream holds these subjects already. Find it with nats stream ls, and "
+                "delete it or take them out of it.",
                 error.code,
             ) from error
         if error.code in _NO_REPLICAS:

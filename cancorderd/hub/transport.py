@@ -17,7 +17,7 @@ from nats.aio.transport import TcpTransport
 
 from cancorderd.file_thread import FileThread, NoAnswer
 from cancorderd.hub.certificates import no_tls, tls_context, tls_failure
-from cancorderd.hub.failures import NameUnknown, NotNats, TlsFailed, Unreachable
+from cancorderd.hub.failures import NameUnknown, NotNats, Progress, Stage, TlsFailed, Unreachable
 from cancorderd.printable import error_text
 
 if TYPE_CHECKING:
@@ -74,15 +74,19 @@ class OpenTransport(TcpTransport):
         self._writer.transport.abort()
 
 
-async def open_transport(server: ServerAddress, access: HubAccess) -> OpenTransport:
-    """Connect to a server; tls:// is encrypted before this returns.
+async def open_transport(
+    server: ServerAddress, access: HubAccess, progress: Progress | None = None
+) -> OpenTransport:
+    """Connect to a server; tls:// is encrypted before this returns. `progress` is kept up to date.
 
     Raises NameUnknown, Unreachable, TlsFailed, NoTls, NotNats and AccessMistake.
     """
+    progress = progress or Progress()
     if not server.tls:
-        return await _clear(server, access)
+        return await _clear(server, access, progress)
     context = tls_context(access)
-    reader, writer = await _connected(server)
+    reader, writer = await _connected(server, progress)
+    progress.stage = Stage.TLS
     try:
         # The server may wait for the handshake (handshake_first), so nothing is read before it.
         await writer.start_tls(context, server_hostname=server.host)
@@ -92,6 +96,10 @@ async def open_transport(server: ServerAddress, access: HubAccess) -> OpenTransp
     except (ssl.SSLError, OSError) as error:
         writer.transport.abort()
         return await _upgraded(server, access, context, error)
+    except BaseException:
+        writer.transport.abort()
+        raise
+    progress.stage = Stage.SERVER
     return OpenTransport(reader, writer, await _greeting(server, reader, writer, access))
 
 
@@ -99,7 +107,7 @@ async def _upgraded(
     server: ServerAddress, access: HubAccess, context: ssl.SSLContext, first: Exception
 ) -> OpenTransport:
     """Connect to a server that introduces itself before TLS. `first` is the failure of TLS at once."""
-    reader, writer = await _connected(server)
+    reader, writer = await _connected(server, Progress())
     try:
         try:
             greeting = await reader.readline()
@@ -124,12 +132,14 @@ def _require_offer(server: ServerAddress, info: dict[str, Any] | None, otherwise
         raise no_tls(server)
 
 
-async def _clear(server: ServerAddress, access: HubAccess) -> OpenTransport:
+async def _clear(server: ServerAddress, access: HubAccess, progress: Progress) -> OpenTransport:
     """Connect without TLS. A server that requires TLS is encrypted all the same."""
-    reader, writer = await _connected(server)
+    reader, writer = await _connected(server, progress)
+    progress.stage = Stage.SERVER
     greeting = await _greeting(server, reader, writer, access)
     info = _info(greeting) or {}
     if info.get("tls_required"):
+        progress.stage = Stage.TLS
         try:
             await writer.start_tls(tls_context(access), server_hostname=server.host)
         except (ssl.SSLError, OSError) as error:
@@ -138,8 +148,11 @@ async def _clear(server: ServerAddress, access: HubAccess) -> OpenTransport:
     return OpenTransport(reader, writer, greeting)
 
 
-async def _connected(server: ServerAddress) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connected(
+    server: ServerAddress, progress: Progress
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     await _look_up(server)
+    progress.stage = Stage.NETWORK
     try:
         reader, writer = await asyncio.open_connection(
             server.host, server.port, limit=_BUFFER, happy_eyeballs_delay=_NEXT_ADDRESS_S

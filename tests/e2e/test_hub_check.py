@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pytest
 
 from cancorderd.cli import cancorderctl
 from cancorderd.cli.ctl import hub_check
-from cancorderd.hub import jetstream, stream_plan
+from cancorderd.hub import jetstream, login, stream_plan
 from cancorderd.hub.access import HubAccess
 from cancorderd.hub.connection import open_connection
+from cancorderd.hub.failures import NotPermitted
 from tests.support.harness import PATIENCE_S, free_port
 from tests.support.hub_box import HubBox
 from tests.support.nats_server import PROGRAM, NatsServer, OldServer
@@ -128,7 +130,7 @@ def test_each_step_that_fails(hub: HubBox, check: Check, tmp_path: Path) -> None
         (
             keys(hub, "truck-18"),
             "stream",
-            "there is no stream CAN_truck-18. Make it with cancorderctl hub init",
+            f"there is no stream CAN_truck-18. Make it: cancorderctl hub init {hub.tls_url} truck-18",
         ),
         ({"gateway": "truck-18"}, "rights", "no right to publish to $JS.API.STREAM.INFO.CAN_truck-18"),
     ]
@@ -176,7 +178,78 @@ def test_stream_of_another_form(check: Check, tmp_path: Path) -> None:
         assert "warning" in result.output
         assert "allow_direct: viewers cannot read without it" in result.output
         asyncio.run(make("CAN_other", "can.others.*"))
-        assert "does not hold can.other.*" in check(url=[server.url], gateway="other").output
+        other = check(url=[server.url], gateway="other")
+        assert other.status == 1
+        assert "the buses' subjects are not stored here" in other.output
+        assert "no stream stores can.other.body. Correct it: cancorderctl hub init" in other.output
+
+
+def test_server_that_hangs(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each silence is told with the stage that it belongs to."""
+    monkeypatch.setattr(hub_check, "_WITHIN_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        for scheme, stage, sentence in (
+            ("tls", "tls", "accepts connections, but does not answer TLS within"),
+            ("nats", "server", "accepts connections, but does not introduce itself within"),
+        ):
+            result = check(url=[f"{scheme}://127.0.0.1:{port}"], gateway="truck")
+            assert result.status == 1
+            assert result.output.splitlines()[-1].split()[:2] == ["FAILED", stage]
+            assert sentence in result.output
+
+
+def test_server_that_answers_no_request(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a subscriber of JetStream's API there would be an answer at once: a foreign one keeps silent."""
+    bare = NatsServer(tmp_path / "bare")
+    bare.file.write_text(f'listen: "127.0.0.1:{bare.port}"\n')
+    with bare, socket.create_connection(("127.0.0.1", bare.port)) as deaf:
+        deaf.sendall(b"CONNECT {}\r\nSUB $JS.API.> 1\r\nPING\r\n")
+        answers = b""
+        while b"PONG" not in answers:
+            answers += deaf.recv(4096)
+        monkeypatch.setattr(hub_check, "_WITHIN_S", 3.0)
+        result = check(url=[bare.url], gateway="truck")
+    assert result.status == 1
+    assert result.output.splitlines()[-1].split()[:2] == ["FAILED", "jetstream"]
+    assert "no answer within 3 s" in result.output
+
+
+def test_stream_that_stores_nothing_as_a_forwarder_sends_it(check: Check, tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "hub") as server:
+
+        async def make(gateway: str, key: str, value: object) -> None:
+            admin = await open_connection(HubAccess((server.url,)), "test")
+            plan = stream_plan.stream_config(gateway, stream_plan.Limits(max_bytes=10**8))
+            await jetstream.create_stream(admin, {**plan, key: value})
+            await admin.close()
+
+        for gateway, key, value in (("small", "max_msg_size", 100), ("mute", "no_ack", True)):
+            asyncio.run(make(gateway, key, value))
+            result = check(url=[server.url], gateway=gateway)
+            assert result.status == 1
+            assert f"CAN_{gateway}: {key}: " in result.output
+            assert cancorderctl.main(["hub", "init", server.url, gateway]) == 0
+            assert check(url=[server.url], gateway=gateway).status == 0
+
+
+def test_password_that_this_user_may_not_read(
+    hub: HubBox, check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests run as root, who may read everything."""
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    secret.chmod(0o640)
+
+    def refuse(path: str) -> str:
+        raise NotPermitted(f"{path}: cannot be read (Permission denied). Run this as root.")
+
+    monkeypatch.setattr(login, "read_secret", refuse)
+    result = check(**{**keys(hub), "password_file": str(secret)})
+    assert result.status == 4
+    assert "FAILED   files" in result.output
 
 
 def test_file_without_forward_or_with_mistakes(

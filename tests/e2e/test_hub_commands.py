@@ -250,3 +250,23 @@ def test_ls_as_a_viewer(hub: HubBox, ctl: Ctl) -> None:
     refused = ctl("init", hub.tls_url, "bus-7", *login(hub, "lab")[1:])
     assert refused.returncode == 1
     assert "no right to publish" in refused.stderr
+
+
+def test_tables_name_files_by_their_whole_path(
+    hub: HubBox, ctl: Ctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (("bus-8", "--max-gb", "0.1"), ("--viewer", "hall")):
+        assert ctl("add", *words, "--folder", hub.box.folder).returncode == 0
+    asyncio.run(stored(hub, "bus-8", "body", [(1, 1, 1)]))
+    monkeypatch.chdir(hub.box.folder)
+    login_words = (hub.tls_url, "--user", "hall", "--password-file", "hall.password", "--ca", "ca.pem", "--toml")
+    table = tomllib.loads(ctl("ls", *login_words).stdout)["bus"]["bus-8-body"]
+    assert table["password_file"] == str(hub.box.folder / "hall.password")
+    assert table["ca"] == str(hub.box.folder / "ca.pem")
+    assert table["user"] == "hall"
+
+
+def test_viewers_password_does_not_replace_that_of_a_gateway(hub: HubBox, ctl: Ctl) -> None:
+    """A machine may be both."""
+    added = ctl("add", "--viewer", "both", "--folder", hub.box.folder)
+    assert f"{hub.box.folder}/both.password as /etc/cancorder/both.password" in added.stderr

@@ -310,9 +310,7 @@ def test_places_without_a_hub(authority: Authority, password: Path) -> None:
     silent = Listener(b"")
     reason = failure(access(f"tls://127.0.0.1:{silent.port}", authority, password), within_s=1)
     assert isinstance(reason, failures.Unreachable)
-    assert isinstance(
-        failure(HubAccess((f"nats://127.0.0.1:{silent.port}",)), within_s=1), failures.Unreachable
-    )
+    assert isinstance(failure(HubAccess((f"nats://127.0.0.1:{silent.port}",)), within_s=1), failures.NotNats)
     silent.close()
 
 

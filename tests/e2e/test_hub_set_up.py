@@ -56,7 +56,7 @@ def test_name_or_address(tmp_path: Path, name: str) -> None:
         "openssl",
         "x509",
         "-in",
-        tmp_path / "a hub/server.pem",
+        str(tmp_path / "a hub/server.pem"),
         "-noout",
         "-ext",
         "subjectAltName",

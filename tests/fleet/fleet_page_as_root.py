@@ -30,7 +30,7 @@ done
 setpriv --reuid="$(value User)" --regid="$(value Group)" --clear-groups --no-new-privs \
     $(value ExecStart) >"$TRIAL/nats.log" 2>&1 &
 """
-TOO_SLOW = re.compile(r"takes longer than|too slow|no answer|stopped answering")
+TOO_SLOW = re.compile(r"takes longer than|does not (?:answer|introduce)|no answer|stopped answering")
 """Failures of commands with a limit of time, which is short for a busy machine: they are repeated."""
 CONFIGURATION = """\
 include = ["/etc/cancorder.d/*.toml"]

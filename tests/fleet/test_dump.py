@@ -87,6 +87,8 @@ def test_live_frames_go_on_over_a_hub_that_was_killed(
         (["nats:truck"], 2, "Write nats:GATEWAY/BUS"),
         (["nats:ship/body"], 1, "there is no stream CAN_ship"),
         (["nats:truck/body", "--user", "viewer"], 2, "--password-file"),
+        (["nats:truck/body", "--to", "2026-01-01T00:00:00Z"], 2, "Add --from"),
+        (["nats:truck/body", "--from", "9999-12-31T23:59:59-23:59"], 2, "too far away"),
     ],
 )
 def test_mistakes(
@@ -95,6 +97,37 @@ def test_mistakes(
     done = dump(*arguments, "--url", hub.url)
     assert (done.returncode, done.stdout) == (status, "")
     assert words in done.stderr
+
+
+def test_bus_that_the_hub_does_not_know(hub: NatsServer, gateway: StagedGateway) -> None:
+    gateway.send("body", 1)
+    done = dump("nats:truck/bdoy", "--url", hub.url, "--from", "all", "--timeout", "2")
+    assert (
+        "can.truck.bdoy: the hub holds no frame of this bus. The hub holds body of this gateway."
+        in done.stderr
+    )
+
+
+def test_user_who_may_not_read_is_told_once(gateway: StagedGateway, hub: NatsServer, tmp_path: Path) -> None:
+    """The connection is no success while the messages cannot be read."""
+    may = '{ publish: [ "$JS.API.STREAM.INFO.*" ], subscribe: [ "_INBOX_half.>", "can.>" ] }'
+    with NatsServer(
+        tmp_path / "strict",
+        f'authorization {{ users: [ {{ user: "half", password: "p", permissions: {may} }}, {{ user: "a", password: "p" }} ] }}',
+    ) as strict:
+        secret = tmp_path / "password"
+        secret.write_text("p")
+        secret.chmod(0o640)
+        login = ("--password-file", str(secret), "--user")
+        made = subprocess.run(
+            [*COMMAND[:-1], "hub", "init", strict.url, "truck", "--max-gb", "0.01", *login, "a"],
+            cwd=ROOT, check=False, timeout=PATIENCE_S,
+        )  # fmt: skip
+        assert made.returncode == 0
+        done = dump("nats:truck/body", "--url", strict.url, *login, "half")
+    assert done.returncode == 1
+    assert "half has no right to publish to $JS.API.DIRECT.GET.CAN_truck" in done.stderr
+    assert "connected again" not in done.stderr
 
 
 def test_hub_that_is_away(hub: NatsServer) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 RETENTION = "retention"
 """Place of frames that the hub itself has lost: deleted by its limits, or with the stream."""
+BODY = "body"
+"""Place of frames in messages whose bodies are damaged."""
 _MOST_SPOOLS = 64
 """Spool ids whose last batch is remembered: an older one has long left the forwarder's disk."""
 
@@ -32,9 +34,12 @@ class LostOnTheWay(NamedTuple):
     def plus(self, other: LostOnTheWay) -> LostOnTheWay:
         return LostOnTheWay(self.by_header.plus(other.by_header), self.retention + other.retention)
 
-    def text(self) -> str:
-        """Return the frames lost by place, as "spool 12, retention 3"; empty if there are none."""
-        places = {**self.by_header._asdict(), RETENTION: self.retention}
+    def text(self, unreadable: int = 0) -> str:
+        """Return the frames lost by place, as "spool 12, retention 3"; empty if there are none.
+
+        `unreadable` frames were in messages whose bodies do not hold them.
+        """
+        places = {**self.by_header._asdict(), RETENTION: self.retention, BODY: unreadable}
         return ", ".join(f"{place} {frames}" for place, frames in places.items() if frames)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1 << 20
 """Bytes of a decompressed body; a forwarder writes at most 64 kB."""
+_MOST_FRAMES = MOST_BYTES // HEADER.size
+"""Frames of a body: headers that announce more are wrong."""
 _MOST_HEADS = 8192
 """Different heads that are remembered: more than any bus has ids."""
 
@@ -33,6 +35,8 @@ class BodyDecoder:
         """`accepts` is a test of (arbitration id, extended); frames outside `span` are left out."""
         self.malformed = 0
         """Packets that CAN does not have, and bodies that cannot be read."""
+        self.missing = 0
+        """Frames that the headers announce and the bodies do not hold."""
         self._accepts = accepts
         self._span = span
         self._known: dict[bytes, bool] = {}
@@ -40,12 +44,19 @@ class BodyDecoder:
 
     def decode(self, body: bytes, head: BatchHead) -> Batch:
         """Return the frames of a message. Raises BodyError if nothing of it can be used, and counts it."""
-        packets = self._inflated(body) if head.compressed else body
+        announced = min(head.frames, _MOST_FRAMES)
+        try:
+            packets = self._inflated(body) if head.compressed else body
+        except BodyError:
+            self.missing += announced
+            raise
         whole = self._span.holds(head.first_us, head.last_us)
         frames, size = self._checked(packets)
         if frames == head.frames and size == len(packets) and whole:
             return Batch(packets, frames)
-        return self._picked(packets, whole=whole)
+        batch, good = self._picked(packets, whole=whole)
+        self.missing += max(0, announced - good)
+        return batch
 
     def _inflated(self, body: bytes) -> bytes:
         inflater = zlib.decompressobj()
@@ -74,10 +85,11 @@ class BodyDecoder:
             frames += 1
         return frames, position
 
-    def _picked(self, packets: bytes, *, whole: bool) -> Batch:
-        """Return the frames that are good, pass the filters and lie within the span."""
+    def _picked(self, packets: bytes, *, whole: bool) -> tuple[Batch, int]:
+        """Return the frames that are good, pass the filters and lie within the span; and the number of good ones."""
         picked: list[bytes] = []
-        position, size = 0, len(packets)
+        good = position = 0
+        size = len(packets)
         from_us, to_us = self._span
         while position < size:
             head = packets[position + TIMESTAMP.size : position + HEADER.size]
@@ -86,13 +98,16 @@ class BodyDecoder:
                 self.malformed += 1
                 break
             if self._known[head] if head in self._known else self._judge(head):
+                good += 1
                 packet = packets[position:end]
                 if whole or from_us <= TIMESTAMP.unpack_from(packet)[0] <= to_us:
                     picked.append(packet)
             elif head_error(*AFTER_TIMESTAMP.unpack(head)):
                 self.malformed += 1
+            else:
+                good += 1
             position = end
-        return Batch(b"".join(picked), len(picked)) if picked else EMPTY_BATCH
+        return (Batch(b"".join(picked), len(picked)) if picked else EMPTY_BATCH), good
 
     def _judge(self, head: bytes) -> bool:
         arbitration_id, flags, length = AFTER_TIMESTAMP.unpack(head)

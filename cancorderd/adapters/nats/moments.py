@@ -9,6 +9,8 @@ from cancorderd.protocol.packets import MAX_TIMESTAMP_US
 
 NOW, ALL = "now", "all"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_YEAR = 9000
+"""Times are calculated with from here on, and `datetime` ends with the year 9999."""
 _EXAMPLE = "2026-11-25T10:00:00Z"
 
 
@@ -69,6 +71,8 @@ def moment_us(key: str, text: str) -> int:
         raise MomentError(key, f"{shown} is no moment", remedy) from error
     if moment.tzinfo is None:
         raise MomentError(key, f"{shown} has no time zone", f"Add Z for UTC, or an offset: {remedy}")
+    if moment.year > _LAST_YEAR:
+        raise MomentError(key, f"{shown} is too far away", remedy)
     since = moment - _EPOCH
     if since < timedelta(0):
         raise MomentError(key, f"{shown} is before 1970, where time stamps begin", remedy)

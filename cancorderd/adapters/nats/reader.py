@@ -20,6 +20,8 @@ from cancorderd.hub.connection import open_connection
 from cancorderd.hub.direct_get import read_batch
 from cancorderd.hub.failures import HubError
 from cancorderd.hub.jetstream import stream_info
+from cancorderd.hub.streams import require_recent
+from cancorderd.printable import printable
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -47,6 +49,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIER = timedelta(minutes=1)
 """The search for a time stamp also begins with messages that arrived so long before it: a gateway's clock may be wrong."""
 
+_MOST_NAMED = 16
+"""Buses that are named if the wanted one is none of them."""
 _REWIND = 1 << 16
 """Messages."""
 
@@ -97,6 +101,7 @@ class HubReader:
         self._access = access
         self._stream = subjects.stream_name(gateway)
         self._subject = subjects.subject(gateway, bus)
+        self._all_subjects = subjects.all_subjects(gateway)
         self._wanted = wanted
         self._receiver = receiver
         self._history = History()
@@ -110,7 +115,9 @@ class HubReader:
         self._last: BatchId | None = None
         """The last message that was read."""
         self._bytes = _FIRST_BYTES
-        self._strange = False
+        self._strange: set[str] = set()
+        """Headers that a message lacked, or had of no use; each is told once."""
+        self._told_empty = False
         if after is not None:
             self._created = after.created
             self._next = after.sequence + 1
@@ -143,7 +150,9 @@ class HubReader:
             for notice in connection.notices:
                 self._receiver.notice("warning", notice)
             await connection.client.subscribe(self._subject, cb=self._on_announcement)
+            require_recent(connection)
             info = await stream_info(connection, self._stream)
+            await self._try_to_read(connection)
             self._receiver.connected(str(connection.server))
             while not self._begin.is_set():
                 if not await _set_within(self._begin, connection, QUIET_S):
@@ -155,6 +164,20 @@ class HubReader:
                     await self._check(connection)
         finally:
             await connection.close()
+
+    async def _try_to_read(self, connection: HubConnection) -> None:
+        """Raise HubError unless messages can be read; say so if there is none of this bus."""
+        if await self._at(connection, 1) is not None or self._told_empty:
+            return
+        self._told_empty = True
+        state = (await stream_info(connection, self._stream, subjects=self._all_subjects)).state
+        buses = sorted(subject.rpartition(".")[2] for subject in state.subjects)
+        held = (
+            f"The hub holds {', '.join(map(printable, buses[:_MOST_NAMED]))} of this gateway"
+            if buses
+            else "Its gateway has sent nothing yet"
+        )
+        self._receiver.notice("warning", f"{self._subject}: the hub holds no frame of this bus. {held}.")
 
     async def _on_announcement(self, message: Msg) -> None:
         with contextlib.suppress(headers.HeaderError):
@@ -206,17 +229,18 @@ class HubReader:
             try:
                 head = headers.parse(message.headers)
             except headers.HeaderError as error:
-                self._notice_once(f"{self._subject}: message {message.sequence} is passed over: {error}.")
+                self._notice_once(f"{self._subject}: message {message.sequence} is passed over", str(error))
                 continue
             self._last = head.batch
             self._history.add(message.sequence, head.batch)
             items.append(Item(self._created, message.sequence, head, message.body))
         return items
 
-    def _notice_once(self, text: str) -> None:
-        if not self._strange:
-            self._receiver.notice("warning", text)
-        self._strange = True
+    def _notice_once(self, what: str, reason: str) -> None:
+        header = reason.partition(" ")[0]
+        if header not in self._strange:
+            self._receiver.notice("warning", f"{what}: {reason}.")
+        self._strange.add(header)
 
     def _adapt(self, took_s: float) -> None:
         if took_s < _BRISK_S:

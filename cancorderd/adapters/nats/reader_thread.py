@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 
 _MOST_HELD = 8 << 20
 """Bytes of messages that may wait for the worker's loop."""
+_ITEM = 1024
+"""Bytes that a message takes beside its body: a stream of empty ones must not fill the memory."""
 _TELL_END_S = 1.0
 """Shortest interval at which a consumer is woken because the end is reached: a wanted last moment may have passed."""
 _END_S = 3.0
 """Time for the connection to be closed."""
+
+
+def _size(item: Item) -> int:
+    return _ITEM + len(item.body)
 
 
 class ReaderThread:
@@ -93,7 +99,7 @@ class ReaderThread:
                 return None
             item = self._items.popleft()
             was_full = self._held >= _MOST_HELD
-            self._held -= len(item.body)
+            self._held -= _size(item)
             has_room = was_full and self._held < _MOST_HELD
         if has_room:
             with contextlib.suppress(RuntimeError):
@@ -104,7 +110,7 @@ class ReaderThread:
         """Make a message that was taken the next one again."""
         with self._lock:
             self._items.appendleft(item)
-            self._held += len(item.body)
+            self._held += _size(item)
         self.ring()
 
     def wait(self, patience_s: float) -> None:
@@ -130,7 +136,7 @@ class ReaderThread:
     # The receiver of the reader, in the thread.
 
     async def put(self, items: list[Item], pending: int) -> None:
-        size = sum(len(item.body) for item in items)
+        size = sum(map(_size, items))
         with self._lock:
             self._items.extend(items)
             self._held += size

@@ -50,8 +50,8 @@ class NatsSource(BaseSource):
         self._from_us = wanted.span.from_us
         self._begun = wanted.live or last is not None
         self._place = f"{settings.gateway}/{settings.bus}"
-        self._undecodable = 0
-        """Frames of messages that could not be read."""
+        self._unreadable = 0
+        """Frames that messages announce and do not hold."""
         self._taken: Item | None = None
         self._thread = ReaderThread(settings.access, settings.gateway, settings.bus, wanted, last)
         self.waiting = self._thread.reason
@@ -144,17 +144,18 @@ class NatsSource(BaseSource):
             return self._decoder.decode(item.body, item.head)
         except BodyError as error:
             self.notices.append(("warning", f"{self._place}: batch {item.head.batch}: {error}. Left out."))
-            self._undecodable += item.head.frames
-            self._count_lost()
             return EMPTY_BATCH
         finally:
             self.error_frames = self._decoder.malformed
+            if self._decoder.missing != self._unreadable:
+                self._unreadable = self._decoder.missing
+                self._count_lost()
 
     def _count_lost(self) -> None:
         lost = self._account.lost
         self.lost_kernel = lost.by_header.kernel
-        self.lost_adapter = lost.total - lost.by_header.kernel + self._undecodable
-        self.details["lost"] = lost.text()
+        self.lost_adapter = lost.total - lost.by_header.kernel + self._unreadable
+        self.details["lost"] = lost.text(self._unreadable)
 
     def _word_details(self) -> None:
         if not self._begun:

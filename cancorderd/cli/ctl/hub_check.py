@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cancorderd.config.configuration import Configuration
     from cancorderd.hub.inspection import Step, Trial
 
-_WITHIN_S = 5.0
+_WITHIN_S = 4.5
+"""With the start of the command, 5 seconds."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -36,6 +37,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from cancorderd.config.loading import ConfigurationError, load
+    from cancorderd.hub.failures import NotPermitted
 
     path = service_file(options.file, options.socket)
     try:
@@ -54,7 +56,10 @@ def run(options: argparse.Namespace) -> int:
                 "Forwarding goes on with any server that is good; the spool keeps frames until then.",
                 file=sys.stderr,
             )
-    return Exit.DONE if good else Exit.FAILED
+    if good:
+        return Exit.DONE
+    # The files are the same for each server.
+    return Exit.NO_PERMISSION if isinstance(trials[0].refusal, NotPermitted) else Exit.FAILED
 
 
 def _trials(file: str, configuration: Configuration) -> list[Trial]:

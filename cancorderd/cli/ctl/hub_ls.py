@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -104,6 +105,8 @@ def toml(buses: Sequence[BusAtHub], access: HubAccess) -> str:
 
     keys = ("credentials", "user", "password_file", "ca", "certificate", "key")
     login = {key: text for key in keys if (text := getattr(access, key)) is not None}
+    # The file that the tables are for has a folder of its own.
+    login |= {key: os.path.abspath(text) for key, text in login.items() if key != "user"}
     tables: dict[str, dict[str, Any]] = {}
     for bus in buses:
         tables[_name(bus, set(tables))] = {

@@ -9,6 +9,7 @@ from cancorderd.cli.ctl.service_file import service_file
 from cancorderd.cli.ctl.terminal import print_error
 from cancorderd.control.client import ControlError
 from cancorderd.control.protocol import Exit
+from cancorderd.printable import error_text
 
 if TYPE_CHECKING:
     import argparse
@@ -95,10 +96,12 @@ class HubStream:
     def close(self) -> None:
         """End the connection, and print what was lost on the way."""
         self._thread.close()
-        if lost := self._account.lost.text():
+        if lost := self._account.lost.text(self._bodies.missing):
             print_error(f"{self.name}: lost on the way: {lost}.")
 
     def _tell(self) -> None:
+        if self._thread.error is not None:
+            raise OSError(f"{self.name}: reading failed: {error_text(self._thread.error)}. Report this.")
         if self._thread.reason != self._reason:
             self._reason = self._thread.reason
             print_error(self._reason or f"{self.name}: connected again.")
@@ -163,6 +166,10 @@ def open_hub_stream(name: str, options: argparse.Namespace | None) -> HubStream:
         wanted = span_of(options.from_, options.to) if options else span_of("now")
     except MomentError as error:
         raise ControlError(f"--{error.key}: {error}", Exit.USAGE) from error
+    if wanted.live and wanted.span.to_us < time.time_ns() // 1000:
+        raise ControlError(
+            "--to: has passed, and without --from only new frames are printed. Add --from.", Exit.USAGE
+        )
     access = (
         _access_of(options)
         if options and options.url
@@ -194,7 +201,7 @@ def _configured_access(gateway: str, control_socket: str | None) -> HubAccess:
     try:
         configuration = load(path, pipe=False)
     except ConfigurationError as error:
-        raise ControlError(f"{error} Correct it, or write --url and its options.", Exit.FAILED) from error
+        raise ControlError(f"{error}\nOr write --url and its options.", Exit.FAILED) from error
     found = _access_in(configuration, gateway)
     if found is None:
         raise ControlError(f"{path} names no hub. Write --url tls://HOST and how to log in.", Exit.USAGE)

@@ -7,7 +7,6 @@ import functools
 import json
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +102,8 @@ def _add(options: argparse.Namespace, box: Box) -> int:
 
 def _add_user(options: argparse.Namespace, box: Box, access: HubAccess) -> Path:
     """Make a user that the server knows; returns its password file. A failure leaves no user behind."""
+    from dataclasses import replace
+
     from cancorderd.hub import jetstream
     from cancorderd.hub.failures import HubError
 

@@ -8,7 +8,7 @@ import pytest
 
 from cancorderd.hub import failures
 from cancorderd.hub.access import HubAccess, server_address
-from cancorderd.hub.endings import meaning_of_end
+from cancorderd.hub.endings import late, meaning_of_end
 from cancorderd.hub.failures import HubError, Stage
 from cancorderd.hub.login import Login
 
@@ -72,13 +72,31 @@ STAGES: dict[Stage, list[type[HubError]]] = {
     Stage.FILES: [failures.AccessMistake, failures.NotPermitted, failures.LibraryMissing],
     Stage.NAME: [failures.NameUnknown],
     Stage.NETWORK: [failures.Unreachable],
-    Stage.TLS: [failures.TlsFailed, failures.NoTls],
+    Stage.TLS: [failures.TlsFailed, failures.NoTls, failures.TlsUnanswered],
     Stage.SERVER: [failures.ServerTooOld, failures.NotNats, failures.ConnectionLost, failures.NoAnswer],
     Stage.LOGIN: [failures.LoginRefused],
     Stage.JETSTREAM: [failures.NoJetStream, failures.ApiError],
     Stage.STREAM: [failures.StreamMissing],
     Stage.RIGHTS: [failures.Refused],
 }
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind", "words"),
+    [
+        (Stage.NAME, failures.NameUnknown, "no name server answers for hub within 3 s"),
+        (Stage.NETWORK, failures.Unreachable, "no answer within 3 s"),
+        (Stage.TLS, failures.TlsUnanswered, "accepts connections, but does not answer TLS within 3 s"),
+        (Stage.SERVER, failures.NotNats, "accepts connections, but does not introduce itself within 3 s"),
+        (Stage.LOGIN, failures.NotNats, "stopped answering during the login"),
+    ],
+)
+def test_an_attempt_that_takes_too_long(stage: Stage, kind: type[HubError], words: str) -> None:
+    failure = late(SERVER, stage, 3.0)
+    assert type(failure) is kind
+    assert words in str(failure)
+    # What may pass by itself must not call somebody who has to act.
+    assert not isinstance(failure, failures.TlsFailed)
 
 
 def test_each_failure_tells_how_far_the_attempt_got() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cancorderd.hub.stream_plan import GB, Limits, differences, limits_text, stream_config
+from cancorderd.hub.stream_plan import GB, Difference, Limits, differences, limits_text, stream_config
 
 PLAN = stream_config("truck", Limits())
 
@@ -60,7 +60,9 @@ def test_the_plan_in_the_words_of_jetstream() -> None:
 @pytest.mark.parametrize(
     ("key", "found", "reason"),
     [
-        ("subjects", ["can.>"], "other subjects are not stored here"),
+        ("subjects", ["can.other.*"], "the buses' subjects are not stored here"),
+        ("subjects", ["can.truck.>"], "messages of others may be stored here, too"),
+        ("subjects", ["can.truck.*", "other"], "messages of others may be stored here, too"),
         ("retention", "workqueue", "messages would go when they are read"),
         ("storage", "memory", "RAM loses everything when the hub stops"),
         ("discard", "new", "a full stream would refuse new frames"),
@@ -75,7 +77,22 @@ def test_the_plan_in_the_words_of_jetstream() -> None:
 def test_each_setting_that_differs_has_its_reason(key: str, found: object, reason: str) -> None:
     asked = frozenset({"max_bytes", "max_age", "num_replicas"})
     (difference,) = differences({**PLAN, key: found}, PLAN, asked)
-    assert difference == (key, found, PLAN[key], reason)
+    assert difference == Difference(key, found, PLAN[key], reason, reason.startswith("the buses' subjects"))
+
+
+@pytest.mark.parametrize(
+    ("key", "found", "wanted"),
+    [("max_msg_size", 69_999, -1), ("no_ack", True, False), ("sealed", True, False), ("mirror", {"name": "x"}, None)],
+)  # fmt: skip
+def test_each_setting_that_prevents_forwarding(key: str, found: object, wanted: object) -> None:
+    (difference,) = differences({**PLAN, key: found}, PLAN)
+    assert (difference.key, difference.found, difference.wanted) == (key, found, wanted)
+    assert difference.prevents
+    assert difference.reason
+
+
+def test_harmless_settings_are_no_difference() -> None:
+    assert differences({**PLAN, "max_msg_size": 70_000, "no_ack": False, "max_msgs": -1}, PLAN) == []
 
 
 @pytest.mark.parametrize(
@@ -84,7 +101,10 @@ def test_each_setting_that_differs_has_its_reason(key: str, found: object, reaso
         ({"max_bytes": 500_000_000, "max_age": 0}, "keeps 0.5 GB, 1 replica"),
         ({"max_age": 43_200 * 10**9, "num_replicas": 2}, "keeps 0.5 days, 2 replicas"),
         ({"max_bytes": 0, "max_age": 0}, "keeps everything until the disk is full, 1 replica"),
-        ({"max_bytes": 1, "max_age": 1}, "keeps 1e-09 GB or 1.15741e-14 days, 1 replica"),
+        ({"max_bytes": 1, "max_age": 1}, "keeps 1 bytes or 1e-09 s, 1 replica"),
+        ({"max_bytes": 20_000_000, "max_age": 7_200 * 10**9}, "keeps 20 MB or 2 hours, 1 replica"),
+        ({"max_bytes": 20_000, "max_age": 60 * 10**9}, "keeps 20 kB or 1 minutes, 1 replica"),
+        ({"max_msgs": 7, "max_msgs_per_subject": 3}, "keeps 7 messages or 3 messages of each bus, 1 replica"),
         ({}, "keeps everything until the disk is full, 1 replica"),
     ],
 )

@@ -79,3 +79,10 @@ def test_memory_of_spool_ids_is_bounded() -> None:
     for index in range(1000):
         assert account.take(head(1, 0, spool=f"{index:016x}"))
     assert len(account._numbers) == 64
+
+
+def test_places_in_words() -> None:
+    lost = LostOnTheWay(Losses(spool=12), retention=3)
+    assert lost.text() == "spool 12, retention 3"
+    assert lost.text(unreadable=4) == "spool 12, retention 3, body 4"
+    assert LostOnTheWay().text() == ""

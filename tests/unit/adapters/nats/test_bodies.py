@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 
 import pytest
@@ -116,3 +117,29 @@ def test_any_bytes_give_whole_packets(body: bytes, compressed: bool) -> None:
     found = frames_of(batch.packets)
     assert len(found) == batch.frames
     assert not [frame for frame in found if frame.flags & EXTENDED]
+
+
+@pytest.mark.parametrize(
+    ("body", "compressed", "missing"),
+    [
+        (encode_all(FRAMES), False, 0),
+        (encode_all(FRAMES)[:-1], False, 1),
+        (encode_all(FRAMES[:7]), False, 13),
+        (zlib.compress(encode_all(FRAMES[:7])), True, 13),
+        (b"\xff" * 100, False, 20),
+        (b"no zlib", True, 20),
+        (b"", False, 20),
+    ],
+)
+def test_frames_that_a_body_lacks_are_counted(body: bytes, compressed: bool, missing: int) -> None:
+    decoder = BodyDecoder(lambda number, _extended: number == 0x103, Span(1010, 1100))
+    for count in (1, 2):
+        with contextlib.suppress(BodyError):
+            decoder.decode(body, head(compressed=compressed))
+        assert decoder.missing == count * missing
+
+
+def test_headers_that_announce_more_than_any_body_holds_are_not_believed() -> None:
+    decoder = BodyDecoder(everything)
+    decoder.decode(encode_all(FRAMES), head()._replace(frames=10**20))
+    assert decoder.missing == MOST_BYTES // HEADER.size - 20

@@ -128,3 +128,9 @@ def test_position_is_read_for_the_same_bus_and_part_only() -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[1, 2]", '["a", "b", 1, "x.1", 1, 2, 3, 4, [], 0]'])
 def test_other_text_is_no_position(text: str) -> None:
     assert from_text(text, "a") is None
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-23:59", "9001-01-01T00:00:00Z"])
+def test_moments_behind_which_no_time_can_be_calculated(text: str) -> None:
+    with pytest.raises(MomentError, match="too far away"):
+        span_of(text)
