@@ -259,7 +259,16 @@ def test_tables_name_files_by_their_whole_path(
         assert ctl("add", *words, "--folder", hub.box.folder).returncode == 0
     asyncio.run(stored(hub, "bus-8", "body", [(1, 1, 1)]))
     monkeypatch.chdir(hub.box.folder)
-    login_words = (hub.tls_url, "--user", "hall", "--password-file", "hall.password", "--ca", "ca.pem", "--toml")
+    login_words = (
+        hub.tls_url,
+        "--user",
+        "hall",
+        "--password-file",
+        "hall.password",
+        "--ca",
+        "ca.pem",
+        "--toml",
+    )
     table = tomllib.loads(ctl("ls", *login_words).stdout)["bus"]["bus-8-body"]
     assert table["password_file"] == str(hub.box.folder / "hall.password")
     assert table["ca"] == str(hub.box.folder / "ca.pem")
