@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _COMPRESS_ABOVE = 256
 _LEVEL = 1
 """Higher levels of zlib cost more and save little of packets."""
-_QUIET_S = 5.0
+QUIET_S = 5.0
 """A bus that has been silent for so long since it lost frames gets an empty batch, or nobody would learn of the loss."""
 
 
@@ -52,9 +52,11 @@ class BatchMaker:
         account.take_batch(entry)
         return entry
 
-    def empty_batch(self, account: BusAccount, position: int, now: float, now_s: float) -> Entry | None:
+    def empty_batch(
+        self, account: BusAccount, position: int, now: float, now_s: float, *, quiet_s: float = QUIET_S
+    ) -> Entry | None:
         """Return a batch without frames if the bus is silent and has lost frames since its last batch, else None."""
-        if account.lost == account.told or now_s - account.batched_s < _QUIET_S:
+        if account.lost == account.told or now_s - account.batched_s < quiet_s:
             return None
         stamp_us = account.last_us or int(now * 1e6)
         return self.batch(account, Cut(0, b"", 0, stamp_us, stamp_us), position, now, now_s)

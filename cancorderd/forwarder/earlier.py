@@ -43,6 +43,10 @@ class EarlierStarts:
         self.take_stored(head.batch.spool, bus, head.before + head.frames)
         return True
 
+    def settle(self) -> None:
+        """Count from now on with what is known, which may be too much: this forwarder ends before it has seen the hub."""
+        self.looked_up = True
+
     def lost(self, bus: str, begin: int | None) -> int:
         """Return the frames that an earlier forwarder took along, once, when that is known; 0 until then.
 

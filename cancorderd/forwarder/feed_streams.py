@@ -52,26 +52,27 @@ class FeedStreams:
         if len(self._streams) == 1:
             self._watch()
 
-    def read(self) -> None:
-        """Read what has arrived, at most some bodies."""
+    def read(self) -> bool:
+        """Read what has arrived, at most some bodies; returns whether more may be there."""
         self._timer = None
         for _ in range(_READS_AT_ONCE):
             if not self._streams:
-                return
+                return False
             _, sock = self._streams[0]
             try:
                 data = sock.recv(self.most_bytes, socket.MSG_PEEK)
             except (BlockingIOError, InterruptedError):
                 self._watch()
-                return
+                return False
             except OSError:
                 data = b""
             if not data:
                 self._end_stream()
                 continue
             if not self._take(sock, data):
-                return
+                return False
         self._schedule(0.0)
+        return True
 
     def close(self) -> None:
         self._unwatch()

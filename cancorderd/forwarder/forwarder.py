@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from cancorderd.forwarder.accounts import BusAccount, SentAccount
-from cancorderd.forwarder.batch_maker import BatchMaker
+from cancorderd.forwarder.batch_maker import QUIET_S, BatchMaker
 from cancorderd.forwarder.byte_rate import ByteRate
 from cancorderd.forwarder.disk_spool import DiskSpool, SpoolUnavailable
 from cancorderd.forwarder.earlier import EarlierStarts
@@ -186,9 +186,15 @@ class Forwarder:
         forwarder may read on.
         """
         await self._until(lambda: not self._orphaned or not self._reading, _END_STREAMS_S)
-        for streams in self._streams.values():
-            streams.read()
+        deadline_s = time.monotonic() + _END_STREAMS_S
+        for bus, streams in self._streams.items():
+            while streams.read() and time.monotonic() < deadline_s:
+                pass
             streams.close()
+            # What a successor would count: it does not know what was unclear here.
+            self._earlier.settle()
+            self._account_for_earlier(bus)
+        self._report_losses(quiet_s=0.0)
         await self._until(lambda: not any(each.waiting for each in self._accounts.values()), _END_SENT_S)
 
     @property
@@ -226,11 +232,12 @@ class Forwarder:
         if self._publisher:
             self._publisher.wake()
 
-    def _report_losses(self) -> None:
-        """Make a batch without frames for each bus that is silent after it lost frames."""
+    def _report_losses(self, quiet_s: float = QUIET_S) -> None:
+        """Make a batch without frames for each bus that has been silent for so long after it lost frames."""
         for bus, streams in self._streams.items():
             position = streams.cutter.position or 0
-            entry = self._maker.empty_batch(self._account(bus), position, time.time(), time.monotonic())
+            now, now_s = time.time(), time.monotonic()
+            entry = self._maker.empty_batch(self._account(bus), position, now, now_s, quiet_s=quiet_s)
             if entry is not None:
                 self._add(entry)
 

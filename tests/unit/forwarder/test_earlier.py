@@ -45,6 +45,12 @@ def test_nothing_is_known_before_the_hub_was_asked_and_a_frame_has_come() -> Non
     assert earlier.lost("a", 1150) == 50
 
 
+def test_forwarder_that_ends_before_it_has_seen_the_hub_counts_with_what_it_knows() -> None:
+    earlier = after(120, looked_up=False)
+    earlier.settle()
+    assert earlier.lost("a", 1150) == 30
+
+
 def test_last_message_of_this_start_says_nothing_about_earlier_ones() -> None:
     earlier = after()
     assert not earlier.take_last_message("a", last_message(SPOOL, 500))

@@ -1,0 +1,112 @@
+"""Ends of daemons and forwarders in an outage, and what the next one finds: nothing is lost without being counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fleet.test_forwarding import (
+    RATE,
+    bus,
+    drained,
+    forward,
+    forwarded,
+    lag,
+    state,
+    wait_connected,
+    wait_forwarded,
+    wait_received,
+)
+from tests.support.harness import Daemon, poll
+from tests.support.hub_account import Hub
+from tests.support.nats_server import PROGRAM, NatsServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="nats-server is missing: tests/run installs it")
+
+
+def test_daemon_that_is_killed_in_an_outage_and_started_at_once(tmp_path: Path) -> None:
+    """The forwarder of the killed daemon still writes its frames while the next one starts."""
+    server = NatsServer(tmp_path / "hub").start()
+    hub = Hub(server.url, "truck-17")
+    hub.make_stream()
+    with Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+        wait_connected(daemon)
+        server.kill()
+        wait_received(daemon, "a", 3 * RATE)
+        daemon.kill()
+    with Daemon(tmp_path, forward(server.url) + bus("b", count=100)) as daemon:
+        poll(lambda: state(daemon)["pid"])
+        with server:
+            poll(lambda: forwarded(daemon) >= 100 and not lag(daemon), what=f"all frames: {state(daemon)}")
+            accounts = hub.accounts()
+            accounts["a"].assert_complete()
+            assert len(accounts["a"].numbers) >= 3 * RATE
+            accounts["b"].assert_complete()
+
+
+def test_two_daemons_with_one_spool(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "hub") as server:
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream()
+        with Daemon(tmp_path, forward(server.url) + bus("a")) as first:
+            wait_connected(first)
+            (tmp_path / "second").mkdir()
+            second = Daemon(tmp_path / "second", forward(server.url) + bus("b", count=100))
+            second.file.write_text(
+                second.file.read_text().replace(str(tmp_path / "second/state"), str(tmp_path / "state"))
+            )
+            with second:
+                poll(lambda: "another forwarder uses" in state(second)["reason"], what=f"{state(second)}")
+                assert second.ctl("status").returncode == 3
+                drained(first, hub).assert_complete()
+                first.stop()
+                poll(lambda: forwarded(second) == 100, what=f"{state(second)}")
+                hub.accounts()["b"].assert_complete()
+
+
+def test_reload_that_renames_the_gateway_tells_of_the_frames_of_the_old_name(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "hub")
+    with Daemon(tmp_path, forward(server.url, "ram_s = 1") + bus("a")) as daemon:
+        poll(lambda: list((tmp_path / "state/forward/truck-17").glob("*.batches")))
+        table = forward(server.url).replace("truck-17", "truck-18")
+        daemon.write(table + bus("a"))
+        assert "[forward]: updated (gateway, ram_s)" in daemon.ctl("reload", "--dry-run").stdout
+        done = daemon.ctl("reload")
+        assert done.stdout.splitlines() == ["a: unchanged", "[forward]: updated (gateway, ram_s)"]
+        daemon.wait_log("of frames wait for a gateway of this name")
+        daemon.write(bus("a"))
+        assert "[forward]: removed" in daemon.ctl("reload").stdout
+        daemon.wait_log("reloaded: [forward]: removed")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_daemon_that_ends_before_it_knows_what_a_killed_forwarder_had(
+    how: signal.Signals, tmp_path: Path
+) -> None:
+    """Only this daemon knows of these frames, so its forwarder counts them at its end, without the hub's help."""
+    server = NatsServer(tmp_path / "hub").start()
+    hub = Hub(server.url, "truck-17")
+    hub.make_stream()
+    with Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+        wait_connected(daemon)
+        wait_forwarded(daemon, RATE)
+        server.kill()
+        wait_received(daemon, "a", RATE)
+        killed = state(daemon)["pid"]
+        os.kill(killed, signal.SIGKILL)
+        poll(lambda: state(daemon)["pid"] not in (killed, None) and state(daemon)["buses"])
+        wait_received(daemon, "a", RATE)
+        assert daemon.process
+        daemon.process.send_signal(how)
+        daemon.process.wait()
+    with server, Daemon(tmp_path, forward(server.url) + bus("b", count=100)) as daemon:
+        poll(lambda: forwarded(daemon) >= 100 and not lag(daemon), what=f"all frames: {state(daemon)}")
+        account = hub.accounts()["a"]
+        account.assert_in_order()
+        assert 0 < account.missing <= account.lost.unknown <= account.missing + 2 * RATE
