@@ -207,6 +207,6 @@ class BusWorker:
             case WorkerExit.REFUSED:
                 return Event.REFUSED, reason
             case WorkerExit.DONE:
-                return Event.ENDED, "the worker was stopped by another program"
+                return Event.ENDED, f"the worker {end_fact(status)}"
             case _:
                 return Event.CRASHED, f"the worker {end_fact(status)}"

@@ -234,9 +234,11 @@ def _spawn(command: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
 
 
 def end_fact(status: int) -> str:
-    """Return how a process has ended, as the end of a sentence about it; a negative status is a signal."""
+    """Return how a process has ended that nobody here requested to end, as the end of a sentence about it."""
     if status < 0:
         return f"was ended by signal {-status} ({signal.strsignal(-status)})"
+    if status == WorkerExit.DONE:
+        return "was stopped by another program"
     return f"ended with status {status}; its trace is in the log"
 
 

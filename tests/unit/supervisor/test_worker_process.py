@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cancorderd.ipc.messages import ClientHandover, Counts, Notice, WorkerEnd, WorkerStart
-from cancorderd.supervisor.child_process import not_started_reason
+from cancorderd.supervisor.child_process import end_fact, not_started_reason
 from cancorderd.supervisor.worker_process import HeldClient, WorkerProcess
 from tests.support.descriptors import free_descriptors
 from tests.support.harness import PATIENCE_S, ROOT
@@ -334,6 +334,18 @@ async def test_a_lack_of_descriptors_is_a_reason_wherever_it_shows(free: int) ->
 )
 def test_every_failure_has_a_reason(error: Exception, reason: str) -> None:
     assert reason in not_started_reason(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "fact"),
+    [
+        (-9, "was ended by signal 9 (Killed)"),
+        (0, "was stopped by another program"),
+        (3, "ended with status 3; its trace is in the log"),
+    ],
+)
+def test_every_end_has_a_fact(status: int, fact: str) -> None:
+    assert end_fact(status) == fact
 
 
 def reset(client: socket.socket) -> None:
