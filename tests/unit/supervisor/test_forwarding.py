@@ -175,6 +175,7 @@ async def test_forwarder_that_refuses_waits_for_somebody_to_act(
     await until(lambda: len(caplog.messages) == 2)
     worker = found.open_feed(bus("a"))
     assert worker
+    worker.settimeout(PATIENCE_S)
     found.configure(None, str(tmp_path))
     assert worker.recv(1) == b"", "nobody has the other end"
     worker.close()
