@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.chain import RATE, Chain, Ends
+from tests.fleet.chain import GATEWAY, RATE, Chain, Ends
 from tests.support.harness import poll
+from tests.support.hub_account import Hub
 from tests.support.nats_server import PROGRAM, NatsServer
 from tests.support.relay import Relay
 
@@ -35,6 +37,34 @@ def test_hub_killed_at_random(tmp_path: Path) -> None:
             chain.server.start()
             chain.flows()
         assert chain.judge(f"hub killed -9, {HUB_KILLS} times") == {}
+
+
+@pytest.mark.parametrize("holds", ["a part", "nothing"])
+def test_hub_comes_back_with_an_older_store(holds: str, tmp_path: Path) -> None:
+    """As after a power cut; those of real machines are in tests/lab/fleet_power_cut.py."""
+    server = NatsServer(tmp_path / "hub")
+    with server:
+        Hub(server.url, GATEWAY).make_stream()
+        server.kill(signal.SIGTERM)
+    store, copy = server.folder / "jetstream", tmp_path / "copy"
+    shutil.copytree(store, copy)
+    with Chain(tmp_path, server=server) as chain:
+        chain.sends(RATE)
+        if holds == "a part":
+            server.kill(signal.SIGTERM)
+            shutil.rmtree(copy)
+            shutil.copytree(store, copy)
+            server.start()
+            chain.flows()
+        chain.sends(RATE)
+        server.kill()
+        shutil.rmtree(store)
+        shutil.copytree(copy, store)
+        chain.restart_clock()
+        server.start()
+        chain.flows()
+        assert chain.judge(f"hub comes back and holds {holds}") == {}
+        assert chain.hub.accounts()["a"].missing == 0
 
 
 def test_gateway_daemon_killed(tmp_path: Path) -> None:

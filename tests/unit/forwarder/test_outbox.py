@@ -140,6 +140,15 @@ def test_hub_that_lost_its_last_minutes_gets_them_again() -> None:
     assert rig.send() == [3, 4, 5]
 
 
+def test_hub_that_lost_everything_gets_all_that_is_kept() -> None:
+    rig = Rig(keep=10_000)
+    rig.add(1, 2, 3)
+    rig.send(2)
+    rig.acknowledge(2)
+    assert rig.outbox.resume(None, [SPOOL], [], again=True) == []
+    assert rig.send() == [1, 2, 3]
+
+
 def test_acknowledged_batches_have_a_bound() -> None:
     rig = Rig(keep=2 * batch(1).size)
     rig.add(1, 2, 3, 4)

@@ -69,6 +69,12 @@ def decided(found: StreamState, own: Own) -> tuple[Mark | None, bool, bool]:
             id="purged",
         ),
         pytest.param(
+            StreamState(0, "t0", None, empty=True),
+            Own(SPOOLS, 9, 95, "t0"),
+            (None, True, True),
+            id="a hub that lost everything",
+        ),
+        pytest.param(
             StreamState(0, "t1", None, empty=True),
             Own(SPOOLS, 9, 95, "t0"),
             (None, True, False),
