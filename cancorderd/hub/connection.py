@@ -71,7 +71,14 @@ class _Client(Client):
 
     def __init__(self, transport: OpenTransport) -> None:
         super().__init__()
-        self._transport = transport
+        self._transport = self._open_transport = transport
+
+    async def _process_op_err(self, e: Exception) -> None:
+        # nats-py would wait until a dead peer takes the bytes that wait, and say nothing of the end if it never does.
+        self._pending.clear()
+        self._pending_data_size = 0
+        self._open_transport.abort()
+        await super()._process_op_err(e)
 
 
 class HubConnection:

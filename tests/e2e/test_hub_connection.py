@@ -6,13 +6,14 @@ import asyncio
 import signal
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cancorderd.hub import direct_get, failures, jetstream
 from cancorderd.hub.access import HubAccess
 from cancorderd.hub.connection import connect_to, open_connection
+from cancorderd.hub.transport import open_transport
 from tests.support.harness import free_port
 from tests.support.nats_server import PROGRAM, Authority, NatsServer, tls_settings
 
@@ -388,3 +389,53 @@ def test_connection_of_a_frozen_server_is_closed_soon(tmp_path: Path) -> None:
 
     asyncio.run(tried())
     server.kill()
+
+
+def test_connection_whose_peer_lost_its_power_ends_at_once(tmp_path: Path) -> None:
+    """Pings without answers end it; nats-py would first wait until the peer takes the bytes that wait for it."""
+    server = NatsServer(tmp_path / "hub").start()
+
+    async def tried() -> None:
+        connection = await open_connection(HubAccess((server.url,)), "test")
+        assert server.process
+        server.process.send_signal(signal.SIGSTOP)
+
+        async def send() -> None:
+            while True:
+                await connection.client.publish("x", b"y" * 65_536)
+
+        sending = asyncio.ensure_future(send())
+        await asyncio.wait({sending}, timeout=0.5)
+        connection.client._pings_outstanding = 10
+        connection.client.options["ping_interval"] = 0
+        stale = asyncio.ensure_future(connection.client._ping_interval())
+        reason = await asyncio.wait_for(connection.wait_closed(), 5)
+        assert "stale connection" in str(reason)
+        await stale
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        await connection.close()
+
+    asyncio.run(tried())
+    server.kill()
+
+
+def test_transport_can_be_aborted_when_its_last_bytes_have_been_sent() -> None:
+    """As the connection to a hub whose machine was away and takes them after all."""
+
+    async def tried() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            url = f"nats://127.0.0.1:{listener.getsockname()[1]}"
+            access = HubAccess((url,))
+            opening = asyncio.ensure_future(open_transport(access.servers()[0], access))
+            peer, _ = await asyncio.to_thread(listener.accept)
+            with peer:
+                peer.sendall(b"INFO {}\r\n")
+                transport: Any = await opening
+                transport.write(bytes(8 << 20))
+                transport.close()
+                await asyncio.to_thread(lambda: all(iter(lambda: peer.recv(1 << 20), b"")))
+                await transport.wait_closed()
+                transport.abort()
+
+    asyncio.run(tried())
