@@ -13,6 +13,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from cancorderd.folder_sync import sync_folder
 from cancorderd.forwarder.entry import Entry, read_records, record
 from cancorderd.forwarder.outbox import LOAD_BYTES, Segment
 
@@ -120,6 +121,7 @@ class DiskSpool:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
+            sync_folder(self._folder)
         return known
 
     def left_behind(self) -> list[tuple[str, int]]:
@@ -242,6 +244,8 @@ class DiskSpool:
             while view:
                 view = view[os.write(self._file, view) :]
             os.fdatasync(self._file) if hasattr(os, "fdatasync") else os.fsync(self._file)
+            if not segment.size:
+                sync_folder(self._folder)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, segment.size)

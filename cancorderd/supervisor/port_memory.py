@@ -5,7 +5,6 @@ The file is read and written in a thread: buses serve, whether or not its file s
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import stat
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import tomli_w
 
 from cancorderd.file_thread import FileThread, NoAnswer
+from cancorderd.folder_sync import sync_folder
 
 if TYPE_CHECKING:
     from cancorderd.file_thread import FileCall
@@ -196,18 +196,8 @@ def _written(file: Path, text: str) -> str:
         os.replace(fresh, file)
     except OSError as error:
         return _not_kept(file, error.strerror or str(error))
-    _sync_folder(file.parent)
+    sync_folder(file.parent)
     return ""
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the new name of the file on the disk, which otherwise does so after seconds, if the file system has a way."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _not_kept(file: Path, fact: str) -> str:

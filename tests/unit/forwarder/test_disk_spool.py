@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -153,6 +154,22 @@ def test_folder_that_cannot_be_made_is_a_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SpoolUnavailable, match="the spool cannot be written"):
         DiskSpool(str(tmp_path / "file/spool"), LIMIT).append([batch(1)])
+
+
+def test_power_cut_takes_no_name_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders: list[list[str]] = []
+
+    def sync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            folders.append(sorted(os.listdir(descriptor)))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    disk.spool_ids("a" * 16)
+    segment = os.path.basename(write(disk, 1).path)
+    write(disk, 2)
+    disk.close()
+    assert folders == [["spool-ids"], [segment, "spool-ids"]]
 
 
 def test_spool_ids_are_remembered_in_order(tmp_path: Path) -> None:
