@@ -115,9 +115,13 @@ class SentAccount:
         return entry.spool_lost
 
     def acknowledged(self, entry: Entry) -> None:
+        """Note that the hub has a batch, be it from an earlier connection whose acknowledgements were lost."""
         if entry.spool_lost is not None:
             key = (entry.head.batch.spool, entry.bus)
-            self._acknowledged[key] = (entry.head.before + entry.head.frames, entry.spool_lost)
+            reached = (entry.head.before + entry.head.frames, entry.spool_lost)
+            self._acknowledged[key] = reached
+            if self._sent.get(key, reached)[0] < reached[0]:
+                self._sent[key] = reached
 
     def resume(self) -> None:
         """Batches behind the last acknowledged one are sent again."""

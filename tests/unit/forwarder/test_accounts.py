@@ -99,6 +99,30 @@ def test_batches_that_are_loaded_again_count_from_the_last_acknowledged_one() ->
     assert account.spool_lost(batch(3)) == 10
 
 
+def test_batches_whose_acknowledgements_were_lost_are_no_gap() -> None:
+    """The hub has stored them, and its last message says so after the reconnect."""
+    account = SentAccount()
+    account.begin_spool(SPOOL, "a")
+    entries = [batch(number) for number in (1, 2, 3)]
+    assert [account.spool_lost(entry) for entry in entries] == [0, 0, 0]
+    account.acknowledged(entries[0])
+    account.resume()
+    for entry in entries[1:]:
+        account.acknowledged(entry)
+    assert account.spool_lost(batch(4)) == 0
+    assert account.spool_lost(batch(6)) == 10
+
+
+def test_late_acknowledgement_does_not_hide_what_was_sent() -> None:
+    account = SentAccount()
+    account.begin_spool(SPOOL, "a")
+    first, second = batch(1), batch(2)
+    account.spool_lost(first)
+    account.spool_lost(second)
+    account.acknowledged(first)
+    assert account.spool_lost(batch(3)) == 0
+
+
 def test_without_an_acknowledged_batch_everything_counts_anew() -> None:
     account = SentAccount()
     account.begin_spool(SPOOL, "a")
