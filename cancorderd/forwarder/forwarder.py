@@ -321,7 +321,7 @@ class Forwarder:
         streams = self._streams.get(bus)
         if streams and (lost := self._earlier.lost(bus, streams.cutter.begin)):
             self._account(bus).own_unknown += lost
-            self.notice("warning", f"{bus}: {lost} frames lost with a forwarder that crashed")
+            self.notice("warning", f"{bus}: {lost} frames lost with an earlier forwarder")
 
     # Disk
 

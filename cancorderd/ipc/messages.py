@@ -257,7 +257,7 @@ class NewFeed(NamedTuple):
     number: int
     """Number of the stream, for `ForwarderReport.ended`."""
     safe: SafePosition | None = None
-    """If an earlier forwarder did not end in order; None otherwise."""
+    """How far the forwarders before this one have brought the bus; None if that is not known."""
 
 
 class GatewayLosses(NamedTuple):

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cancorderd.config.forward_settings import FOLDER, ForwardSettings
 from cancorderd.hub.subjects import default_gateway
 from cancorderd.ipc.backoff import Backoff
-from cancorderd.ipc.exit_statuses import SideExit
-from cancorderd.ipc.messages import ForwarderReport, ForwarderStart, GatewayLosses, NewFeed
+from cancorderd.ipc.messages import ForwarderReport, ForwarderStart, GatewayLosses, NewFeed, SafePosition
 from cancorderd.python_command import python_command
 from cancorderd.supervisor.machine_lookup import MachineLookup
 from cancorderd.supervisor.side_policy import SidePolicy
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cancorderd.control.protocol import ForwardedBus, ForwardStatus
-    from cancorderd.ipc.messages import ForwardedBusReport, Message, SafePosition
+    from cancorderd.ipc.messages import ForwardedBusReport, Message
     from cancorderd.supervisor.bus import Bus
 
 log = logging.getLogger("cancorderd.forward")
@@ -49,6 +48,8 @@ _STOP_WITHIN_S = 3.0
 """As `end_within_s`, at the end of the daemon, which has to end itself."""
 _LOST = ("kernel", "adapter", "unknown", "feed", "spool")
 _BUFFER = 1 << 20
+_NOTHING = SafePosition("", 0, 0)
+"""No forwarder has reported that it stored a frame of the bus: a crashed one may have had the first ones."""
 
 
 class _Stream(NamedTuple):
@@ -77,7 +78,7 @@ class Forwarding:
         self._streams: dict[int, _Stream] = {}
         self._numbers = itertools.count(1)
         self._safe: dict[str, SafePosition] = {}
-        """Positions of forwarders that crashed, for the next."""
+        """Positions up to which forwarders have stored a bus's frames, for the next forwarder."""
         self._losses: dict[str, GatewayLosses] = {}
         """Latest losses of each bus before its stream."""
         self._earlier: dict[str, dict[str, int]] = {}
@@ -191,13 +192,13 @@ class Forwarding:
                 if stream := self._streams.pop(number, None):
                     stream.socket.close()
 
-    def on_end(self, status: int) -> None:
+    def on_end(self, status: int) -> None:  # noqa: ARG002 - each end leaves the same
         report, self._report = self._report, None
         for bus in report.buses if report else ():
             earlier = self._earlier.setdefault(bus.name, dict.fromkeys(_LOST, 0))
             for place in _LOST:
                 earlier[place] += getattr(bus, place)
-            if bus.safe and status != SideExit.DONE:
+            if bus.safe:
                 self._safe[bus.name] = bus.safe
         if self._settings is None:
             self._close_streams()
@@ -207,7 +208,7 @@ class Forwarding:
 
     def _pass_stream(self, number: int) -> None:
         stream = self._streams[number]
-        safe = self._safe.pop(stream.bus, None)
+        safe = self._safe.get(stream.bus, _NOTHING)
         self._process.send(NewFeed(stream.bus, number, safe), stream.socket.dup())
 
     def _close_streams(self) -> None:

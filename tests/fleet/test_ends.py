@@ -110,3 +110,21 @@ def test_daemon_that_ends_before_it_knows_what_a_killed_forwarder_had(
         account = hub.accounts()["a"]
         account.assert_in_order()
         assert 0 < account.missing <= account.lost.unknown <= account.missing + 2 * RATE
+
+
+def test_forwarder_that_is_killed_before_it_has_stored_anything(tmp_path: Path) -> None:
+    """Its first frames are counted, too."""
+    server = NatsServer(tmp_path / "hub")
+    with Daemon(tmp_path, forward(server.url, "ram_s = 60") + bus("a")) as daemon:
+        poll(lambda: lag(daemon) > RATE)
+        killed = state(daemon)["pid"]
+        os.kill(killed, signal.SIGKILL)
+        poll(lambda: state(daemon)["pid"] not in (killed, None))
+        with server:
+            hub = Hub(server.url, "truck-17")
+            hub.make_stream()
+            wait_connected(daemon)
+            wait_forwarded(daemon, RATE)
+            account = drained(daemon, hub)
+            account.assert_in_order()
+            assert account.missing == account.lost.unknown > RATE

@@ -275,6 +275,7 @@ def test_reload_while_frames_flow(tmp_path: Path, server: NatsServer, hub: Hub) 
         first, last = account.numbers[0], account.numbers[-1]
         assert account.numbers == list(range(first, last + 1)), "a hole"
         assert len(account.spools) == 3
+        assert account.lost.total == 0
         daemon.write(bus("a"))
         assert daemon.ctl("reload").returncode == 0
         assert daemon.status()["forward"] is None
