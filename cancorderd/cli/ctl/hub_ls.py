@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cancorderd.cli.ctl.subcommand import Commands
+    from cancorderd.cli.ctl.text_table import Line
     from cancorderd.hub.access import HubAccess
     from cancorderd.hub.overview import BusAtHub
 
 _HEADER = ("GATEWAY", "BUS", "LAST FRAME", "FRAMES/S", "LAG", "LOST", "WHY")
+_EXPENDABLE = ("LAG", "FRAMES/S", "LAST FRAME")
+"""Columns that narrow windows omit, in this order."""
 _LIVE_S = 60.0
 """A bus without a frame for this long has no rate at present."""
 _LONGEST_BUS_NAME = 32
@@ -54,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.toml:
         print(toml(found, access), end="")
     elif found and terminal.on_terminal():
-        terminal.print_lines(styled_lines(bus_table(found, now_s)))
+        terminal.print_lines(fitted_lines(bus_table(found, now_s), shutil.get_terminal_size().columns))
     elif found:
         print("\n".join(text_lines(bus_table(found, now_s))))
     if not found:
@@ -84,6 +88,24 @@ def bus_table(buses: Sequence[BusAtHub], now_s: float) -> Table:
             )
         )
     return Table(_HEADER, rows)
+
+
+def fitted_lines(table: Table, width: int) -> list[Line]:
+    """Return the lines for a window: if it is too narrow, the reasons stand below, and columns are omitted."""
+    lines = text_lines(table)
+    if max(map(len, lines)) <= width:
+        return styled_lines(table)
+    narrow = table.without({"WHY"})
+    omitted = []
+    for column in _EXPENDABLE:
+        if max(map(len, text_lines(narrow))) <= width:
+            break
+        narrow = narrow.without({column})
+        omitted.append(column)
+    below: list[Line] = [[(f"{row[0]}/{row[1]}: {row[-1]}", "")] for row in table.rows if row[-1]]
+    if omitted:
+        below.append([(f"Too narrow for {', '.join(omitted)}.", "dim")])
+    return [*styled_lines(narrow), *([[("", "")]] if below else []), *below]
 
 
 def as_json(bus: BusAtHub, now_s: float) -> dict[str, Any]:

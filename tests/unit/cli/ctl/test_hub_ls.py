@@ -1,0 +1,42 @@
+"""The table of `hub ls` in windows of any width."""
+
+from __future__ import annotations
+
+import pytest
+
+from cancorderd.cli.ctl.hub_ls import bus_table, fitted_lines
+from cancorderd.hub.headers import Losses
+from cancorderd.hub.overview import BusAtHub
+
+NOW_S = 1_764_150_000.0
+BUSES = [
+    BusAtHub("truck-17", "powertrain", int(NOW_S * 1e6), int(NOW_S * 1e6), 9009.0, Losses(kernel=12345, spool=678)),
+    BusAtHub("a" * 30, "b" * 32, int(NOW_S * 1e6), int(NOW_S * 1e6), 1.0, Losses()),
+]  # fmt: skip
+
+
+def texts(width: int) -> list[str]:
+    return ["".join(text for text, _ in line) for line in fitted_lines(bus_table(BUSES, NOW_S), width)]
+
+
+@pytest.mark.parametrize("width", [200, 120, 100, 90])
+def test_lines_are_no_wider_than_the_window(width: int) -> None:
+    lines = texts(width)
+    assert max(map(len, lines)) <= width
+    assert sum("powertrain" in line for line in lines) >= 1
+    assert any("kernel 12345, spool 678" in line for line in lines)
+
+
+def test_wide_window_has_the_reasons_in_the_rows() -> None:
+    header, first, second = texts(200)
+    assert header.split()[-1] == "WHY"
+    assert first.endswith("lost: kernel 12345, spool 678")
+    assert "b" * 32 in second
+
+
+def test_narrow_window_has_the_reasons_below_and_names_what_it_omits() -> None:
+    header, *_, reason, omitted = texts(80)
+    assert "WHY" not in header
+    assert {"GATEWAY", "BUS", "LOST"} <= set(header.split())
+    assert reason == "truck-17/powertrain: lost: kernel 12345, spool 678"
+    assert omitted == "Too narrow for LAG, FRAMES/S, LAST FRAME."
