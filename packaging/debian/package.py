@@ -46,6 +46,7 @@ EXAMPLES = ("packaging/systemd/*.example", "packaging/systemd/drop-ins/*.conf")
 GUIDE = (
     "guide/**/*.md",
     "guide/faults/*",
+    "guide/fleet/*",
     "guide/how-fast/*",
     "guide/web/*",
     "containers/*",

@@ -98,10 +98,12 @@ def account(messages: list[StoredMessage]) -> dict[str, BusAccount]:
 
 
 class Hub:
-    """A stream at a hub without users, as a test sees it."""
+    """A stream at a hub, as a test sees it."""
 
-    def __init__(self, url: str, gateway: str) -> None:
+    def __init__(self, url: str, gateway: str, access: HubAccess | None = None) -> None:
+        """`access` is that of an administrator, if the hub has users."""
         self.url = url
+        self._access = access or HubAccess((url,))
         self.gateway = gateway
 
     def make_stream(self, **limits: object) -> None:
@@ -150,7 +152,7 @@ class Hub:
 
     def _call(self, action: Callable[[HubConnection], Coroutine[Any, Any, T]]) -> T:
         async def live() -> T:
-            connection = await open_connection(HubAccess((self.url,)), "test")
+            connection = await open_connection(self._access, "test")
             try:
                 return await action(connection)
             finally:
