@@ -94,6 +94,8 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.name) - set(PARTS):
         parser.error(f"there is no {', '.join(sorted(unknown))}. Name parts of {', '.join(PARTS)}.")
+    if sys.platform != "linux":
+        parser.error("it reads processor time and memory as Linux has them.")
     if options.write and options.name:
         parser.error("--write shows a whole run. Name no parts.")
     run, failed = measured(options.name or [*PARTS], options.seconds)

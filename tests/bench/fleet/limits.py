@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench.curves import Curve
-from tests.bench.fleet.load import Taken, take
+from tests.bench.fleet.load import take
 from tests.bench.fleet.stage import ALWAYS, DEFAULT, ON_DISK, Stage
 from tests.bench.fleet.writer import Task
 from tests.bench.rows import FULL_BUS
 
-BUSES = 4
-"""Full buses of each gateway in `growth`."""
-FLUSH_10, FLUSH_50 = 97, 455
-"""Frames of a full bus in a batch with this `flush_ms`: the time counts from the first frame on."""
+FLUSH_10 = 97
+"""Frames of a full bus in a batch with `flush_ms = 10`."""
+BUSES, RATE = 4, 2000
+"""Buses of each gateway in `growth`, and frames per second of each."""
 _FRAMES = (5, FLUSH_10, 364, 2909)
 """Frames of a batch in `capacity`: bodies of 110 bytes to 64 kB."""
 _CAPACITY_GATEWAYS = 16
 _CAPACITY_STREAM_MB = 250
-_GATEWAYS = (10, 50, 100, 200)
+GATEWAYS = (5, 10, 25, 50, 100, 200)
 _GATEWAYS_OF_A_PROCESS = 50
 _KEPT = 0.95
 """If a smaller part of the due messages per second is acknowledged, the hub has fallen behind."""
@@ -52,7 +52,7 @@ class Capacity(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """A hub with so many gateways, each with BUSES full buses."""
+    """A hub with so many gateways, each with BUSES buses."""
 
     series: str
     gateways: int
@@ -68,16 +68,21 @@ class Growth(NamedTuple):
 
 
 class Series(NamedTuple):
-    name: str
+    flush_ms: int
     sync: str
-    frames: int
+
+    @property
+    def name(self) -> str:
+        always = ", always" if self.sync == ALWAYS else ""
+        return f"flush_ms {self.flush_ms}{always}"
+
+    @property
+    def frames(self) -> int:
+        """Frames of a batch: `flush_ms` counts from the first one on."""
+        return 1 + RATE * self.flush_ms // 1000
 
 
-SERIES = (
-    Series("flush_ms 10", DEFAULT, FLUSH_10),
-    Series("flush_ms 10, always", ALWAYS, FLUSH_10),
-    Series("flush_ms 50, always", ALWAYS, FLUSH_50),
-)
+SERIES = (Series(10, DEFAULT), Series(10, ALWAYS), Series(200, ALWAYS))
 
 
 def capacity(seconds: float) -> list[Capacity]:
@@ -122,24 +127,26 @@ def _capacity(stage: Stage, sync: str, frames: int, seconds: float) -> Capacity:
 
 
 def growth(seconds: float) -> list[Growth]:
-    found = []
+    """Let more and more gateways send; each series ends where the hub falls behind, or with the last number of gateways."""
+    found: dict[Series, list[Growth]] = {series: [] for series in SERIES}
     with tempfile.TemporaryDirectory(dir=ON_DISK) as folder, Stage(Path(folder) / "hub") as stage:
-        for count in _GATEWAYS if seconds >= 1 else (1, 2):
+        for count in GATEWAYS if seconds >= 1 else (1, 2):
             names = [f"gateway-{number}" for number in range(count)]
             stage.add(names)
-            for series in SERIES:
-                stage.restart(series.sync)
-                found.append(_growth(series, stage, names, 0.75 * seconds))
-    return sorted(found, key=lambda each: [series.name for series in SERIES].index(each.series))
+            for series, points in found.items():
+                if not points or points[-1].kept:
+                    stage.restart(series.sync)
+                    points.append(_growth(series, stage, names, 0.75 * seconds))
+    return [point for points in found.values() for point in points]
 
 
 def _growth(series: Series, stage: Stage, names: list[str], seconds: float) -> Growth:
-    interval_s = series.frames / FULL_BUS
+    interval_s = series.frames / RATE
+    due_per_s = len(names) * BUSES / interval_s
     task = Task(
         stage.server.port, stage.accounts(names), series.frames, interval_s, seconds, BUSES, ca=stage.ca
     )
-    taken: Taken = take(stage, task, math.ceil(len(names) / _GATEWAYS_OF_A_PROCESS))
-    due_per_s = len(names) * BUSES / interval_s
+    taken = take(stage, task, math.ceil(len(names) / _GATEWAYS_OF_A_PROCESS))
     return Growth(
         series=series.name,
         gateways=len(names),
@@ -166,7 +173,7 @@ def curves(points: list[Growth]) -> list[Curve]:
         return Curve(name, title, "gateways", unit, series)
 
     return [
-        curve("hub-processor", f"A hub's processor time, {BUSES} full buses a gateway", "% of a core", "cpu"),
+        curve("hub-processor", f"A hub's processor time, {BUSES} buses a gateway", "% of a core", "cpu"),
         curve("hub-memory", "A hub's memory (PSS)", "MiB", "pss"),
         curve("hub-delay", "Delay of an acknowledgement, 99 %", "ms", "p99"),
     ]

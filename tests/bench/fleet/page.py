@@ -29,26 +29,27 @@ def advice(run: dict[str, Any]) -> str:
             for each in run["capacity"]
             if (each["hub"], each["sync"], each["frames"]) == ("box", sync, FLUSH_10)
         )
-        most.append(f"{_round(found['buses'])} full buses with {words}, where the {found['limit']} is full")
+        most.append(
+            f"{number(found['messages_per_s'])} messages/s with {words} ({_round(found['buses'])} full buses with "
+            f"`flush_ms = 10`), where the {found['limit']} is full"
+        )
     return (
-        f"On the machine below, which made the gateways' load at the same time, {'; '.join(reached)}. "
-        f"At most it stored what {' and '.join(most)} make (`flush_ms = 10`)."
+        f"The machine below ({run['head']['cores']} processors, which the programs in place of the gateways used, too) kept "
+        f"up with {'; '.join(reached)}. At most it stored {', and '.join(most)}."
     )
 
 
 def _reached(run: dict[str, Any], series: str) -> str:
-    """Return how far a hub kept up, in words."""
-    points = [point for point in run["growth"] if point["series"] == series]
-    kept = [point for point in points if point["kept"]]
-    name = f"`{series.replace(', always', '` and `sync_interval: always')}`"
-    if not kept:
-        return f"with {name} it fell behind from {BUSES * points[0]['gateways']} full buses on"
-    last = kept[-1]
-    buses = BUSES * last["gateways"]
-    return (
-        f"with {name} a hub kept up with {buses} full buses, for {number(100 * last['cpu'])} % of a core "
-        f"(a core for each {_round(buses / last['cpu'])})"
+    """Return with how many buses a hub kept up, in words."""
+    kept = [point for point in run["growth"] if point["series"] == series and point["kept"]]
+    name = f"`{series.replace(', always', '` and `sync_interval: always')}`".replace(
+        "flush_ms ", "flush_ms = "
     )
+    if not kept:
+        return f"none of the numbers of buses that were tried with {name}"
+    last = kept[-1]
+    messages, share = number(last["messages_per_s"]), number(100 * last["cpu"])
+    return f"{BUSES * last['gateways']} buses with {name} ({messages} messages/s, {share} % of a core)"
 
 
 def _round(value: float) -> str:
@@ -59,7 +60,7 @@ def _round(value: float) -> str:
 def growth_table(run: dict[str, Any]) -> str:
     lines = [
         (
-            "| gateways | full buses | | messages/s | nats-server, % of a core | µs a message | MiB | descriptors "
+            "| gateways | buses | | messages/s | nats-server, % of a core | µs a message | MiB | descriptors "
             "| acknowledged after, ms: median | 99 % |"
         ),
         "|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|",
