@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -98,6 +99,7 @@ def main() -> None:
         parser.error("it reads processor time and memory as Linux has them.")
     if options.write and options.name:
         parser.error("--write shows a whole run. Name no parts.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and gateways end, too
     run, failed = measured(options.name or [*PARTS], options.seconds)
     print(head_text(run), table(run), page.capacity_table(run), page.growth_table(run), sep="\n\n")
     if options.json:
