@@ -38,25 +38,30 @@ def viewer(folder: Path, hub: Stage, since: str) -> Daemon:
 
 def delay(seconds: float) -> list[Row]:
     rows = []
-    for boxed in (False, True):
-        with ExitStack() as stack:
-            hub, folder = stack.enter_context(stage(boxed=boxed))
-            near = stack.enter_context(forwarding(hub, folder / "gateway"))
-            far = stack.enter_context(viewer(folder / "viewer", hub, "now"))
-            poll(lambda: far.bus("far")["state"] == "running", what="the viewer reads the hub")  # noqa: B023
-            ports = {WORKERS: near.wait_port("bus0"), VIEWER: far.wait_port("far")}
-            clients = {name: _client(stack, port) for name, port in ports.items()}
-            time.sleep(seconds)
-            results = {name: _ended(client) for name, client in clients.items()}
-        for name, result in results.items():
-            assert result["frames"], f"{name}: no frames"
-            assert not result["gaps"], f"{name}: {result['gaps']} gaps between the frames"
-        where = " in a box, with TLS" if boxed else ""
-        what = f"delay of a frame of a full bus, to a client of the gateway and over the hub{where} to one of the viewer"
-        for key, words in (("median", "median"), ("p99", "99 %")):
+    title = "delay of a frame of a full bus at a client of the gateway, and over the hub at one of the viewer"
+    for suffix, words in (("", title), ("-tls", "the same with a hub in a box, with TLS")):
+        results = _live(seconds, boxed=bool(suffix))
+        for key, quantile in (("median", "median"), ("p99", "99 %")):
             figures = {name: result[f"{key}_us"] / 1000 for name, result in results.items()}
-            rows.append(Row(f"delay-{key}{'-tls' if boxed else ''}", f"{what}: {words}", "ms", figures))
+            rows.append(Row(f"delay-{key}{suffix}", f"{words}: {quantile}", "ms", figures))
     return rows
+
+
+def _live(seconds: float, *, boxed: bool) -> dict[str, dict[str, Any]]:
+    """Return the results of a client of the gateway and of one of the viewer, while a full bus flows."""
+    with ExitStack() as stack:
+        hub, folder = stack.enter_context(stage(boxed=boxed))
+        near = stack.enter_context(forwarding(hub, folder / "gateway"))
+        far = stack.enter_context(viewer(folder / "viewer", hub, "now"))
+        poll(lambda: far.bus("far")["state"] == "running", what="the viewer reads the hub")
+        ports = {WORKERS: near.wait_port("bus0"), VIEWER: far.wait_port("far")}
+        clients = {name: _client(stack, port) for name, port in ports.items()}
+        time.sleep(seconds)
+        results = {name: _ended(client) for name, client in clients.items()}
+    for name, result in results.items():
+        assert result["frames"], f"{name}: no frames"
+        assert not result["gaps"], f"{name}: {result['gaps']} gaps between the frames"
+    return results
 
 
 def past(seconds: float) -> list[Row]:
@@ -68,7 +73,7 @@ def past(seconds: float) -> list[Row]:
             hub, folder = stack.enter_context(stage(boxed=boxed))
             hub.add([GATEWAY])
             task = Task(
-                hub.server.port, hub.accounts([GATEWAY]), FLUSH_10, interval_s=0, seconds=60.0, buses=1,
+                hub.server.port, hub.accounts([GATEWAY]), FLUSH_10, interval_s=0, seconds=300.0, buses=1,
                 ca=hub.ca, most=batches,
             )  # fmt: skip
             assert take(hub, task, 1).messages == batches
