@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pytest
 
 from cancorderd.cli import cancorderctl
-from cancorderd.cli.ctl import hub_check
+from cancorderd.cli.ctl import hub_check, service_user
 from cancorderd.hub import jetstream, login, stream_plan
 from cancorderd.hub.access import HubAccess
 from cancorderd.hub.connection import open_connection
@@ -43,6 +44,12 @@ class Result(NamedTuple):
 
 
 Check: TypeAlias = "Callable[..., Result]"
+
+
+@pytest.fixture(autouse=True)
+def without_service_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which the package is installed has one, who may not read the files of a test."""
+    monkeypatch.setattr(service_user, "service_user", lambda: None)
 
 
 @pytest.fixture
@@ -106,6 +113,17 @@ def test_good_hub(hub: HubBox, check: Check) -> None:
     document = json.loads(check("--json", **keys(hub)).output)
     assert document["good"]
     assert document["servers"][0]["server"] == hub.tls_url
+
+
+def test_root_is_told_what_the_service_may_not_read(
+    hub: HubBox, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_user, "service_user", lambda: service_user.User(65_533, frozenset({65_533})))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    result = check(**keys(hub))
+    assert result.status == 0
+    assert "warning  files" in result.output
+    assert "may not" in result.output
 
 
 def test_checking_stores_nothing(hub: HubBox, check: Check) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cancorderd.cli.ctl import hub_access, subcommand
+from cancorderd.cli.ctl import hub_access, service_user, subcommand
 from cancorderd.cli.ctl.service_file import WHICH, service_file
 from cancorderd.control.client import ControlError
 from cancorderd.control.protocol import Exit
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from cancorderd.cli.ctl.subcommand import Commands
     from cancorderd.config.configuration import Configuration
+    from cancorderd.hub.access import HubAccess
     from cancorderd.hub.inspection import Step, Trial
 
 _WITHIN_S = 4.5
@@ -76,9 +78,27 @@ def _trials(file: str, configuration: Configuration) -> list[Trial]:
     try:
         from cancorderd.hub.inspection import inspect
 
-        return asyncio.run(inspect(forward.access, forward.gateway or _own_name(), buses, within_s=_WITHIN_S))
+        trials = asyncio.run(
+            inspect(forward.access, forward.gateway or _own_name(), buses, within_s=_WITHIN_S)
+        )
     except HubError as error:
         raise hub_access.failed(error) from error
+    for trial in trials:
+        trial.steps[:0] = _files(forward.access)
+    return trials
+
+
+def _files(access: HubAccess) -> list[Step]:
+    """Return a warning for each file that root reads here, and the service could not."""
+    from cancorderd.hub.failures import Stage
+    from cancorderd.hub.inspection import Step
+
+    user = service_user.service_user()
+    if os.geteuid() or user is None:
+        return []
+    paths = (access.credentials, access.password_file, access.ca, access.certificate, access.key)
+    sentences = service_user.unreadable([path for path in paths if path is not None], user)
+    return [Step(Stage.FILES, sentence, warning=True) for sentence in sentences]
 
 
 def _own_name() -> str:
