@@ -86,6 +86,8 @@ class SideProcess:
         self._wanted = False
         self._requested = False
         """Whether `restart` or `end` was called since the last start."""
+        self._at_once = False
+        """Whether `start` was called since the last end: its reason may be gone."""
         self._woken = asyncio.Event()
         self.restarts = 0
         """Crashes so far."""
@@ -102,8 +104,9 @@ class SideProcess:
         return self._process is not None and not self._requested
 
     def start(self) -> None:
-        """Let the process run from now on. Does nothing if it does already."""
-        self._wanted = True
+        """Let the process run from now on; one that waits for its next try starts at once."""
+        self._wanted = self._at_once = True
+        self._woken.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep_running(), name=self.name)
 
@@ -157,8 +160,9 @@ class SideProcess:
                 self._owner.log(logging.ERROR, decision.reason)
             if decision.delay_s is None:
                 return
-            requested = await self._until(lambda: self._requested, decision.delay_s)
-            failures = 0 if requested else decision.failures
+            self._at_once = False
+            at_once = await self._until(lambda: self._requested or self._at_once, decision.delay_s)
+            failures = 0 if at_once else decision.failures
 
     async def _run_and_report(self) -> End:
         """Run the process until it has ended. Whatever fails here is a reason, and it is tried again."""

@@ -232,6 +232,24 @@ def test_restart_waits_for_no_delay(tmp_path: Path) -> None:
     run(check())
 
 
+def test_start_waits_for_no_delay(tmp_path: Path) -> None:
+    """As after a reload: the reason of the failure may be gone."""
+
+    async def check() -> None:
+        policy = replace(POLICY, delays=Backoff(1000.0, 1000.0))
+        probe = Probe(tmp_path, f"if count == 1: sys.exit(3)\n{STANDING}", policy)
+        probe.side.start()
+        await until(lambda: "ended with status 3" in probe.side.reason)
+        probe.side.start()
+        await until(lambda: probe.owner.messages)
+        probe.side.start()
+        await asyncio.sleep(0)
+        assert len(probe.pids()) == 2, "one that runs, runs on"
+        await probe.side.stop()
+
+    run(check())
+
+
 def test_process_that_is_not_wanted_any_more_and_then_again(tmp_path: Path) -> None:
     async def check() -> None:
         probe = Probe(tmp_path, STANDING)
