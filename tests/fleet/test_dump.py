@@ -130,6 +130,25 @@ def test_user_who_may_not_read_is_told_once(gateway: StagedGateway, hub: NatsSer
     assert "connected again" not in done.stderr
 
 
+def test_user_who_may_not_subscribe_is_told_that_frames_come_late(tmp_path: Path) -> None:
+    may = '{ publish: [ "$JS.API.STREAM.INFO.*", "$JS.API.DIRECT.GET.*" ], subscribe: [ "_INBOX_half.>" ] }'
+    users = f'{{ user: "half", password: "p", permissions: {may} }}, {{ user: "a", password: "p" }}'
+    with NatsServer(tmp_path / "strict", f"authorization {{ users: [ {users} ] }}") as strict:
+        secret = tmp_path / "password"
+        secret.write_text("p")
+        secret.chmod(0o640)
+        login = ("--password-file", str(secret), "--user")
+        made = subprocess.run(
+            [*COMMAND[:-1], "hub", "init", strict.url, "truck", "--max-gb", "0.01", *login, "a"],
+            cwd=ROOT, check=False, timeout=PATIENCE_S,
+        )  # fmt: skip
+        assert made.returncode == 0
+        done = dump("nats:truck/body", "--url", strict.url, *login, "half", "--timeout", "1")
+    assert "half has no right to subscribe to can.truck.body" in done.stderr
+    assert "frames come up to 5 s late" in done.stderr
+    assert "the hub holds no frame of this bus. Its gateway has sent nothing yet." in done.stderr
+
+
 def test_hub_that_is_away(hub: NatsServer) -> None:
     hub.kill(signal.SIGTERM)
     done = dump("nats:truck/body", "--url", hub.url)

@@ -117,7 +117,7 @@ class HubReader:
         self._bytes = _FIRST_BYTES
         self._strange: set[str] = set()
         """Headers that a message lacked, or had of no use; each is told once."""
-        self._told_empty = False
+        self._told_empty = self._told_late = False
         if after is not None:
             self._created = after.created
             self._next = after.sequence + 1
@@ -153,6 +153,7 @@ class HubReader:
             require_recent(connection)
             info = await stream_info(connection, self._stream)
             await self._try_to_read(connection)
+            self._tell_of_late_frames(connection)
             self._receiver.connected(str(connection.server))
             while not self._begin.is_set():
                 if not await _set_within(self._begin, connection, QUIET_S):
@@ -178,6 +179,14 @@ class HubReader:
             else "Its gateway has sent nothing yet"
         )
         self._receiver.notice("warning", f"{self._subject}: the hub holds no frame of this bus. {held}.")
+
+    def _tell_of_late_frames(self, connection: HubConnection) -> None:
+        """Say that nothing will wake this reader, if it is so: the refusal of a subscription comes before later answers."""
+        refusal = connection.last_refusal
+        if refusal is None or refusal.subject.lower() != self._subject.lower() or self._told_late:
+            return
+        self._told_late = True
+        self._receiver.notice("warning", f"{refusal} Until then, frames come up to {QUIET_S:g} s late.")
 
     async def _on_announcement(self, message: Msg) -> None:
         with contextlib.suppress(headers.HeaderError):
