@@ -122,7 +122,7 @@ def _capacity(stage: Stage, sync: str, frames: int, seconds: float) -> Capacity:
         buses=taken.per_second * frames / FULL_BUS,
         us=taken.us,
         cpu=taken.hub_s / taken.seconds,
-        limit="disk" if taken.idle > _IDLE else "processor",
+        limit="disk" if taken.idle > _IDLE else "processors",
     )
 
 

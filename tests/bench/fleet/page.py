@@ -31,7 +31,7 @@ def advice(run: dict[str, Any]) -> str:
         )
         most.append(
             f"{number(found['messages_per_s'])} messages/s with {words} ({_round(found['buses'])} full buses with "
-            f"`flush_ms = 10`), where the {found['limit']} is full"
+            f"`flush_ms = 10`), limited by the {found['limit']}"
         )
     return (
         f"The machine below ({run['head']['cores']} processors, which the programs in place of the gateways used, too) kept "
@@ -80,7 +80,7 @@ def growth_table(run: dict[str, Any]) -> str:
 
 def capacity_table(run: dict[str, Any]) -> str:
     lines = [
-        "| hub | sync | bytes of a body | messages/s | MB/s | full buses | nats-server, % of a core | µs a message | full |",
+        "| hub | sync | bytes of a body | messages/s | MB/s | full buses | nats-server, % of a core | µs a message | limit |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for each in run["capacity"]:

@@ -26,6 +26,8 @@ _SETTLE_S = 2.0
 _LONG = 7.5
 """An outage, and the time before it, compared with other measurements."""
 _SHORT = 2.0
+_LEAST_OUTAGE_S = 3.0
+"""A shorter one leaves nothing to catch up with."""
 _CAUGHT_UP_S = 1.0
 """Age of the last frame in a message below which the hub has caught up when it stores it."""
 _SLOW_BYTES_PER_S = 500_000
@@ -84,16 +86,15 @@ def many_buses(seconds: float) -> list[Row]:
 def outages(seconds: float) -> list[Row]:
     """Kill the hub for a while, with a full bus."""
     with stage(boxed=True) as (hub, folder), forwarding(hub, folder / "gateway") as daemon:
+        outage_s = max(_LEAST_OUTAGE_S, _SHORT * seconds)
         time.sleep(seconds)
-        found = after_outage(hub, daemon, _SHORT * seconds)
-    row = catching_up_row(
-        "catching-up-tls", f"after {_SHORT * seconds:.0f} s, at a hub in a box, with TLS", found
-    )
+        found = after_outage(hub, daemon, outage_s)
+    row = catching_up_row("catching-up-tls", f"after {outage_s:.0f} s, at a hub in a box, with TLS", found)
     return [*long_outage(seconds), row]
 
 
 def long_outage(seconds: float) -> list[Row]:
-    long_s = _LONG * seconds
+    long_s = max(_LEAST_OUTAGE_S, _LONG * seconds)
     with stage() as (hub, folder), forwarding(hub, folder / "gateway") as daemon:
         time.sleep(long_s)
         pid = int(daemon.status()["forward"]["pid"])
@@ -134,7 +135,7 @@ def after_outage(
 
 def slow_link(seconds: float) -> list[Row]:
     """Cut an uplink that is hardly faster than the bus."""
-    cut_s = _SHORT * seconds
+    cut_s = max(_LEAST_OUTAGE_S, _SHORT * seconds)
     with stage() as (hub, folder), SlowLink(hub.server.port, _SLOW_BYTES_PER_S) as link:
         keys = f'url = ["nats://127.0.0.1:{link.port}"]\n'
         with forwarding(hub, folder / "gateway", keys) as daemon:
