@@ -49,7 +49,7 @@ _STOP_WITHIN_S = 3.0
 _LOST = ("kernel", "adapter", "unknown", "feed", "spool")
 _BUFFER = 1 << 20
 _NOTHING = SafePosition("", 0, 0)
-"""No forwarder has reported that it stored a frame of the bus: a crashed one may have had the first ones."""
+"""A forwarder has the bus's stream, and has not reported that it stored a frame: a crashed one may have had the first ones."""
 
 
 class _Stream(NamedTuple):
@@ -208,7 +208,8 @@ class Forwarding:
 
     def _pass_stream(self, number: int) -> None:
         stream = self._streams[number]
-        safe = self._safe.get(stream.bus, _NOTHING)
+        safe = self._safe.get(stream.bus)
+        self._safe.setdefault(stream.bus, _NOTHING)
         self._process.send(NewFeed(stream.bus, number, safe), stream.socket.dup())
 
     def _close_streams(self) -> None:
