@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cancorderd.hub import direct_get, headers, jetstream, streams, subjects
 from cancorderd.hub.failures import StreamMissing
@@ -40,10 +40,18 @@ class BusAtHub:
         return max(0.0, (self.stored_us - self.last_us) / 1e6)
 
 
-async def buses(connection: HubConnection) -> list[BusAtHub]:
-    """Return all buses of all gateways, sorted by name. Raises HubError."""
+class Overview(NamedTuple):
+    """Buses at a hub, sorted by name, and the gateways whose streams hold nothing."""
+
+    buses: list[BusAtHub]
+    silent: list[str]
+
+
+async def overview(connection: HubConnection) -> Overview:
+    """Return all buses of all gateways. Raises HubError."""
     streams.require_recent(connection)
-    found = []
+    found: list[BusAtHub] = []
+    silent: list[str] = []
     for gateway in await streams.gateways(connection):
         stream = subjects.stream_name(gateway)
         try:
@@ -52,11 +60,13 @@ async def buses(connection: HubConnection) -> list[BusAtHub]:
             ).state
         except StreamMissing:  # deleted meanwhile
             continue
+        if not state.subjects:
+            silent.append(gateway)
         for subject in sorted(state.subjects):
             parts = subjects.parsed_subject(subject)
             if parts and (last := await direct_get.last_direct(connection, stream, subject)):
                 found.append(await _bus(connection, parts, stream, last))
-    return found
+    return Overview(found, silent)
 
 
 async def _bus(

@@ -154,5 +154,5 @@ def test_messages_in_the_troubleshooting_page_are_those_of_the_code() -> None:
     assert len(messages) > 15
     for message in messages:
         text = re.sub(r"^(waiting|backoff|failed): ", "", message)
-        parts = re.split(r"can0|pcan|42420|/dev/ttyACM0|cancorderd|\.\.\.|…", text)
+        parts = re.split(r"the worker|can0|pcan|42420|/dev/ttyACM0|cancorderd|\.\.\.|…", text)
         assert max(parts, key=len).strip() in code, message

@@ -225,6 +225,8 @@ def test_ls_as_a_viewer(hub: HubBox, ctl: Ctl) -> None:
     empty = ctl("ls", *login(hub, "lab"), "--json")
     assert (empty.returncode, empty.stdout) == (0, "[]\n"), empty.stderr
     assert "No gateway has sent a frame yet" in empty.stderr
+    (silent,) = (line for line in empty.stderr.splitlines() if line.startswith("Without frames: "))
+    assert "bus-7" in silent
     now_us = int(time.time() * 1e6)
     seconds = [(100, now_us - (9 - at) * 1_000_000, now_us - (8 - at) * 1_000_000 - 1) for at in range(9)]
     asyncio.run(stored(hub, "bus-7", "powertrain", seconds, lost=3))

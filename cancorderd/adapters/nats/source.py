@@ -158,7 +158,9 @@ class NatsSource(BaseSource):
         self.details["lost"] = lost.text(self._unreadable)
 
     def _word_details(self) -> None:
-        if not self._begun:
+        if not self._thread.server:
+            text = "not connected yet"
+        elif not self._begun:
             text = "waits for the first client"
         elif self._over:
             text = 'everything up to "to" is delivered'

@@ -48,10 +48,10 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from cancorderd.hub.overview import buses
+    from cancorderd.hub.overview import overview
 
     access = hub_access.access_of(options)
-    found = hub_access.at_hub(access, buses)
+    found, silent = hub_access.at_hub(access, overview)
     now_s = time.time()
     if options.json:
         print(json.dumps([as_json(bus, now_s) for bus in found], indent=2))
@@ -63,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
         print("\n".join(text_lines(bus_table(found, now_s))))
     if not found:
         print("No gateway has sent a frame yet. See cancorderctl hub check on the gateway.", file=sys.stderr)
+    if silent:
+        print(f"Without frames: {', '.join(silent)}.", file=sys.stderr)
     return Exit.DONE
 
 
