@@ -55,7 +55,11 @@ def forwarding(
     stage.add([GATEWAY])
     way = "" if "url = " in keys else stage.keys(GATEWAY)
     with gateway(folder, way + keys, buses=buses, rate=rate) as daemon:
-        poll(lambda: daemon.status()["forward"]["connected"], what="the gateway is connected to the hub")
+        poll(
+            lambda: daemon.status()["forward"]["connected"],
+            _PATIENCE_S,
+            "the gateway is connected to the hub",
+        )
         yield daemon
 
 
