@@ -9,7 +9,6 @@ the table. Exit status 1 if a promise did not hold, 2 if this host cannot build 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -19,19 +18,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.faults import table
 from tests.faults.account import Account
 from tests.faults.drill import Result, Row
+from tests.lab.powered import BOOT_S, HERE, PoweredMachine, poll
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-HERE = Path(__file__).resolve().parent
 CUTS = 3
-BOOT_S = 300.0
-"""From the start of the machine to the moment of the cut."""
 FEWEST_LINES = 10
 """Of what was seen in a boot, before its cut."""
 LATEST_S = 5.0
@@ -40,62 +34,33 @@ LOST_S = 5.0
 """Age of the oldest loss on an idle machine; it is a second, and the time that the disk takes."""
 
 
-def poll(condition: Callable[[], bool], what: str) -> None:
-    end_s = time.monotonic() + BOOT_S
-    while not condition():
-        if time.monotonic() > end_s:
-            raise AssertionError(f"not within {BOOT_S:.0f} s: {what}")
-        time.sleep(0.05)
-
-
-def processes(out: Path) -> list[int]:
-    """Return the processes of the machine whose folder is `out`, the oldest of which is its kernel."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if f"lab.out={out}".encode() in (folder / "cmdline").read_bytes().split(b"\0"):
-                found.append(
-                    (int((folder / "stat").read_text().rpartition(")")[2].split()[19]), int(folder.name))
-                )
-    return [pid for _, pid in sorted(found)]
-
-
-class Machine:
-    """Boots of a machine with one disk, all files of which are in the folder `out`."""
+class Machine(PoweredMachine):
+    """Boots of a machine that records."""
 
     def __init__(self, out: Path) -> None:
-        self.out = out
+        super().__init__("power_cut", out)
         self.boots = 0
-        self.log = out / "log"
-        """Output of the last boot."""
         self._chance = random.Random()
-
-    def boot(self, *arguments: str) -> subprocess.Popen[bytes]:
-        script = str(HERE / "guest/power_cut")
-        command = [str(HERE / "machine"), "run", "-t", str(2 * BOOT_S), script, str(self.boots), *arguments]
-        environment = {**os.environ, "LAB_OUT": str(self.out)}
-        with self.log.open("wb") as log:
-            return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
     def run_until_cut(self) -> None:
         """Boot, wait until frames are recorded and ports are written, and cut the power at random."""
-        running = self.boot()
+        self.boot(str(self.boots))
         try:
-            poll(lambda: self._progress(running).count("\n") >= FEWEST_LINES, "frames are recorded")
-            begun = self._begun(running)
-            poll(lambda: self._begun(running) not in ("", begun), "a further reload")
+            poll(lambda: self._progress().count("\n") >= FEWEST_LINES, "frames are recorded")
+            begun = self._begun()
+            poll(lambda: self._begun() not in ("", begun), "a further reload")
             time.sleep(self._chance.uniform(0, LATEST_S))
         finally:
-            kill(running, self.out)
+            self.cut()
         self.boots += 1
 
     def end(self) -> None:
         """Boot once more, to see that everything goes on."""
-        running = self.boot("end")
+        running = self.boot(str(self.boots), "end")
         try:
             status = running.wait(2 * BOOT_S)
         finally:
-            kill(running, self.out)
+            self.cut()
         if status:
             raise AssertionError(f"the machine ended with the status {status} after the last cut")
 
@@ -103,31 +68,16 @@ class Machine:
         found: dict[str, Any] = json.loads((self.out / f"left-{boot}").read_text())
         return found
 
-    def _begun(self, running: subprocess.Popen[bytes]) -> str:
+    def _begun(self) -> str:
         """Return the bus that was added last."""
-        whole = self._progress(running).rpartition("\n")[0]
+        whole = self._progress().rpartition("\n")[0]
         return str(json.loads(whole.rpartition("\n")[2])["begun"])
 
-    def _progress(self, running: subprocess.Popen[bytes]) -> str:
+    def _progress(self) -> str:
         """Return what was seen in this boot. Raises AssertionError if the machine has ended by itself."""
-        if running.poll() is not None:
-            raise AssertionError(f"the machine has ended; its status is {running.returncode}")
+        self.assert_runs()
         file = self.out / f"progress-{self.boots}"
         return file.read_text() if file.exists() else ""
-
-
-def kill(running: subprocess.Popen[bytes], out: Path) -> None:
-    """Kill the machine, its kernel first, and wait until nothing of it is left."""
-
-    def gone() -> bool:
-        for pid in processes(out):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return not processes(out)
-
-    poll(gone, "the machine is dead")
-    running.terminate()  # it has nothing to wait for any more, and would report a machine that does not answer
-    running.wait()
 
 
 def drill(machine: Machine, cuts: int) -> Row:
@@ -159,7 +109,7 @@ def main(cuts: int) -> int:
         if status := subprocess.run([HERE / "machine", step], check=False).returncode:
             return status
     with tempfile.TemporaryDirectory(prefix="cancorder-power-cut-") as folder:
-        machine = Machine(Path(folder).resolve())
+        machine = Machine(Path(folder))
         try:
             row = drill(machine, cuts)
         except AssertionError as error:

@@ -1,4 +1,4 @@
-# Sourced by tests/run and tests/bench/hub, in the checkout, after environment has set $venv.
+# Sourced by tests/run, tests/lab/run and tests/bench/hub, in the checkout, after environment has set $venv.
 # shellcheck shell=sh
 
 # The hub's server, beside the environment: it is a program, and most tests do without.
