@@ -23,6 +23,10 @@ class EarlierStarts:
         """Positions of an earlier forwarder whose end is not accounted for yet."""
         self._stored: dict[tuple[str, str], int] = {}
         """Frames of earlier spool ids, by id and bus, that are known to be at the hub or on the disk."""
+        self._told: dict[tuple[str, str], int] = {}
+        """Frames that the last message of an earlier spool id says were lost with those before it."""
+        self.spools: list[str] = []
+        """Spool ids of this machine, in the order of their making."""
         self.looked_up = False
         """Whether the last messages at the hub are known."""
 
@@ -41,6 +45,7 @@ class EarlierStarts:
         if head is None or head.batch.spool == self._spool:
             return False
         self.take_stored(head.batch.spool, bus, head.before + head.frames)
+        self._told[head.batch.spool, bus] = head.lost.unknown
         return True
 
     def settle(self) -> None:
@@ -57,4 +62,15 @@ class EarlierStarts:
             return 0
         del self._safe[bus]
         stored = max(self._stored.get((safe.spool, bus), 0), safe.stored)
-        return max(0, begin - safe.position - (stored - safe.stored))
+        # Forwarders between that one and this were killed before they reported anything.
+        between = sum(
+            self._stored.get((spool, bus), 0) + self._told.get((spool, bus), 0)
+            for spool in self._after(safe.spool)
+        )
+        return max(0, begin - safe.position - (stored - safe.stored) - between)
+
+    def _after(self, spool: str) -> list[str]:
+        """Return the earlier spool ids that were made after this one."""
+        if spool not in self.spools:
+            return []
+        return [each for each in self.spools[self.spools.index(spool) + 1 :] if each != self._spool]

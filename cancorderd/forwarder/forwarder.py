@@ -155,7 +155,7 @@ class Forwarder:
         """Find what earlier starts have left on the disk, and begin a spool id and its streams."""
         segments, frames, self._maker.order = await self._in_thread(self._disk.open)
         spools = await self._in_thread(self._disk.spool_ids, self._spool)
-        self._outbox.segments[:0] = segments
+        self._outbox.segments[:0], self._earlier.spools = segments, spools
         for sentence in self._disk.unreadable:
             self.notice("error", sentence)
         for folder, size in await self._in_thread(self._disk.left_behind):

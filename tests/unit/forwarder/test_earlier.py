@@ -51,6 +51,17 @@ def test_forwarder_that_ends_before_it_has_seen_the_hub_counts_with_what_it_know
     assert earlier.lost("a", 1150) == 30
 
 
+def test_what_a_forwarder_in_between_stored_and_counted_is_not_lost_again() -> None:
+    """It was killed before it had reported anything."""
+    between = "1" * 16
+    earlier = after(130, looked_up=False)
+    earlier.spools = ["2" * 16, EARLIER, between, SPOOL]
+    earlier.take_stored("2" * 16, "a", 5000)
+    head = last_message(between, 60)
+    earlier.take_last_message("a", head._replace(lost=head.lost._replace(unknown=20)))
+    assert earlier.lost("a", 1300) == 200 - 30 - 60 - 20
+
+
 def test_last_message_of_this_start_says_nothing_about_earlier_ones() -> None:
     earlier = after()
     assert not earlier.take_last_message("a", last_message(SPOOL, 500))
