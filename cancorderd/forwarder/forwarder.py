@@ -374,7 +374,7 @@ class Forwarder:
             reasons.append(self._disk_reason)
         limit = self._settings.spool_mb * _MB
         used = self._outbox.waiting_bytes
-        retained = self._outbox.retained_since
+        retained = self._outbox.kept.since
         ended, self._ended[:] = list(self._ended), []
         self._send(
             ForwarderReport(

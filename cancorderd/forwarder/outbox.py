@@ -2,16 +2,18 @@
 
 Batches are sent in the order of their making. They wait in memory; those that stay unacknowledged for some seconds are
 written to segment files, so that a working uplink costs the disk nothing. `Outbox` knows which batches are where and
-decides; `disk_spool` reads and writes the files. The last acknowledged batches stay in memory for a hub that loses them.
+decides; `disk_spool` reads and writes the files.
 
     acknowledged | again | in flight | loaded from the disk | on the disk | in memory
-     (retained)                                                            (the youngest)
+       (kept)                                                              (the youngest)
 """
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
+
+from cancorderd.forwarder.kept_batches import KeptBatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 6 << 20
 """Batches in memory that wait for the disk. More than `ram_s` of twelve busy buses; beyond, the oldest are dropped."""
-LOAD_BYTES = 1 << 20
+LOAD_BYTES = 1 << 18
 """Batches loaded from the disk at a time."""
 
 
@@ -53,11 +55,9 @@ class Outbox:
 
     def __init__(self, keep_acked: int, limit: int, dropped: Callable[[str, int], None]) -> None:
         """`keep_acked` and `limit` are bytes, in memory and on the disk."""
-        self._keep_acked = keep_acked
+        self.kept = KeptBatches(keep_acked)
         self._limit = limit
         self._dropped = dropped
-        self._retained: deque[Entry] = deque()
-        self._retained_bytes = 0
         self._again: deque[Entry] = deque()
         self._loaded: deque[Entry] = deque()
         self.segments: list[Segment] = []
@@ -78,11 +78,6 @@ class Outbox:
     def waiting_bytes(self) -> int:
         """Bytes of the batches that wait on the disk and in memory."""
         return self.disk_bytes + self._memory_bytes
-
-    @property
-    def retained_since(self) -> float | None:
-        """Time of creation of the oldest acknowledged batch that is kept; seconds since the epoch."""
-        return self._retained[0].created if self._retained else None
 
     @property
     def oldest(self) -> Entry | None:
@@ -113,10 +108,7 @@ class Outbox:
         self._spools = {spool: number for number, spool in enumerate(spools)}
         self.put_back(in_flight)
         if again:
-            while self._retained and not self._had(self._retained[-1]):
-                entry = self._retained.pop()
-                self._retained_bytes -= entry.size
-                self._again.appendleft(entry)
+            self._again.extendleft(reversed(self.kept.take_lost(self._had)))
         had = []
         while self._again and self._had(self._again[0]):
             had.append(self._again.popleft())
@@ -179,11 +171,7 @@ class Outbox:
     def acknowledged(self, entry: Entry) -> None:
         """Note that the hub has a batch."""
         self._acknowledged = max(self._acknowledged, entry.order)
-        if self._keep_acked:
-            self._retained.append(entry)
-            self._retained_bytes += entry.size
-            while self._retained_bytes > self._keep_acked:
-                self._retained_bytes -= self._retained.popleft().size
+        self.kept.add(entry)
 
     def finished(self) -> list[Segment]:
         """Remove the segments whose batches are all acknowledged; returns them."""
