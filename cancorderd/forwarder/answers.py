@@ -1,39 +1,54 @@
-"""Publishing with answers to an inbox of our own, many at a time: a refused `publish_async` of nats-py never completes."""
+"""Publishes with answers to an inbox of our own, many at a time: a refused `publish_async` of nats-py never completes.
+
+They pass by nats-py, whose queues and tasks would cost more than the rest of a batch.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from cancorderd.hub.answer_sieve import SID, AnswerSieve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Callable, Mapping
 
-    from nats.aio.msg import Msg
-
+    from cancorderd.hub.answer_sieve import Answer
     from cancorderd.hub.connection import HubConnection
 
 
 class Answers:
-    """Publishes on one connection, whose answers go to `on_answer` with the number that each was given."""
+    """Publishes on one connection. `on_answers` receives the answers that have arrived together."""
 
-    def __init__(self, connection: HubConnection) -> None:
-        self._client = connection.client
+    def __init__(self, connection: HubConnection, on_answers: Callable[[list[Answer]], None]) -> None:
+        self._connection = connection
+        self._on_answers = on_answers
         self._inbox = connection.client.new_inbox()
+        self._sieve = AnswerSieve()
+        self._unsent: list[bytes] = []
+        connection.filter_arrivals(self._take)
+        connection.write(f"SUB {self._inbox}.* {SID}\r\n".encode())
 
-    @classmethod
-    async def open(cls, connection: HubConnection, on_answer: OnAnswer) -> Answers:
-        answers = cls(connection)
+    @property
+    def open(self) -> bool:
+        return self._connection.open
 
-        async def take(message: Msg) -> None:
-            number = message.subject.rpartition(".")[2]
-            if number.isdigit():
-                on_answer(int(number), message)
+    def publish(self, target: str, body: bytes, number: int, headers: Mapping[str, str]) -> None:
+        """Publish with the next call of `send`. The answer has this number."""
+        lines = "".join(f"{name}: {text}\r\n" for name, text in headers.items())
+        block = f"NATS/1.0\r\n{lines}\r\n".encode()
+        command = f"HPUB {target} {self._inbox}.{number} {len(block)} {len(block) + len(body)}\r\n"
+        self._unsent += (command.encode(), block, body, b"\r\n")
 
-        await connection.client.subscribe(f"{answers._inbox}.*", cb=take)
-        return answers
+    def send(self) -> None:
+        """Write all publishes since the last call at once."""
+        if self._unsent:
+            data = b"".join(self._unsent)
+            self._unsent.clear()
+            self._connection.write(data)
 
-    def publish(self, target: str, body: bytes, number: int, head: dict[str, str]) -> Awaitable[None]:
-        return self._client.publish(target, body, reply=f"{self._inbox}.{number}", headers=head)
-
-
-class OnAnswer(Protocol):
-    def __call__(self, before: int, message: Msg, /) -> None: ...
+    def _take(self, data: bytes) -> bytes:
+        """Take the answers out of what the server sends."""
+        answers, others = self._sieve.sift(data)
+        if answers:
+            self._on_answers(answers)
+        return others

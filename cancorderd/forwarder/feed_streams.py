@@ -1,7 +1,7 @@
 """The streams of a bus's workers, one after another, as sockets in the event loop.
 
-Frames gather in the socket for `gather_s`, so that this process wakes for many at once; each read becomes a body. Only
-whole packets are taken from a socket (see `feed_cut`).
+`gathering` decides when they are read; each read becomes a body. Only whole packets are taken from a socket (see
+`feed_cut`).
 """
 
 from __future__ import annotations
@@ -12,34 +12,32 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from cancorderd.forwarder.feed_cut import FeedCutter
-from cancorderd.hub.headers import MAX_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cancorderd.forwarder.feed_cut import Cut
+    from cancorderd.forwarder.gathering import Gathering
 
 _READS_AT_ONCE = 8
 """Then other buses have their turn."""
-_TORN_AGAIN_S = 0.05
-_TORN_READS = 40
+_TORN_S = 2.0
 """A worker that was killed may leave a part of a packet at the end of its stream."""
 
 
 class FeedStreams:
     """Reader of one bus. `on_cut` receives whole packets, `on_end` the number of a stream that was read to its end."""
 
-    def __init__(self, gather_s: float, on_cut: Callable[[Cut], None], on_end: Callable[[int], None]) -> None:
-        self.most_bytes = MAX_BODY
-        """Bytes of a body, at most."""
+    def __init__(
+        self, gathering: Gathering, on_cut: Callable[[Cut], None], on_end: Callable[[int], None]
+    ) -> None:
         self.cutter = FeedCutter()
-        self._gather_s = gather_s
+        self._gathering = gathering
         self._on_cut = on_cut
         self._on_end = on_end
         self._streams: deque[tuple[int, socket.socket]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
         self._watched = -1
-        self._torn_reads = 0
+        self._torn_since_s: float | None = None
 
     @property
     def open(self) -> bool:
@@ -53,67 +51,64 @@ class FeedStreams:
             self._watch()
 
     def read(self) -> bool:
-        """Read what has arrived, at most some bodies; returns whether more may be there."""
-        self._timer = None
+        """Read what has arrived, at most some bodies. Returns whether more is expected soon; else waits for a frame."""
+        frames, most_bytes = 0, self._gathering.most_bytes
         for _ in range(_READS_AT_ONCE):
             if not self._streams:
                 return False
             _, sock = self._streams[0]
             try:
-                data = sock.recv(self.most_bytes, socket.MSG_PEEK)
+                data = sock.recv(most_bytes, socket.MSG_PEEK)
             except (BlockingIOError, InterruptedError):
-                self._watch()
-                return False
+                break
             except OSError:
                 data = b""
             if not data:
                 self._end_stream()
                 continue
-            if not self._take(sock, data):
+            cut = self.cutter.cut(data)
+            if not cut.size:
+                self._wait_for_rest()
                 return False
-        self._schedule(0.0)
-        return True
+            self._torn_since_s = None
+            sock.recv(cut.size)
+            if cut.frames:
+                self._on_cut(cut)
+            frames += cut.frames
+            if len(data) < most_bytes // 2:
+                break
+        else:
+            self._gathering.hurry()
+        if frames > 1:
+            return True
+        self._watch()
+        return False
 
     def close(self) -> None:
         self._unwatch()
-        if self._timer:
-            self._timer.cancel()
         while self._streams:
             self._streams.popleft()[1].close()
 
-    def _take(self, sock: socket.socket, data: bytes) -> bool:
-        """Take the whole packets; returns whether to read on at once."""
-        cut = self.cutter.cut(data)
-        if not cut.size:
-            self._torn_reads += 1
-            if self._torn_reads > _TORN_READS and len(self._streams) > 1:
-                self._end_stream()
-                return True
-            self._schedule(_TORN_AGAIN_S)
-            return False
-        self._torn_reads = 0
-        sock.recv(cut.size)
-        if cut.frames:
-            self._on_cut(cut)
-        if len(data) < self.most_bytes // 2:
-            self._watch()
-            return False
-        return True
+    def _wait_for_rest(self) -> None:
+        """Wait for the rest of a packet. If another stream follows, the part of it is given up after a while."""
+        now_s = asyncio.get_running_loop().time()
+        if self._torn_since_s is None:
+            self._torn_since_s = now_s
+        elif now_s - self._torn_since_s > _TORN_S and len(self._streams) > 1:
+            self._end_stream()
+        self._gathering.add(self)
 
     def _end_stream(self) -> None:
         self._unwatch()
         number, sock = self._streams.popleft()
         sock.close()
-        self._torn_reads = 0
+        self._torn_since_s = None
         self._on_end(number)
-        if self._streams:
-            self._watch()
 
     def _watch(self) -> None:
         """Wait for the next frame."""
-        sock = self._streams[0][1]
-        if self._watched < 0:
-            self._watched = sock.fileno()
+        if self._watched < 0 and self._streams:
+            self._watched = self._streams[0][1].fileno()
             asyncio.get_running_loop().add_reader(self._watched, self._on_readable)
 
     def _unwatch(self) -> None:
@@ -123,8 +118,4 @@ class FeedStreams:
 
     def _on_readable(self) -> None:
         self._unwatch()
-        self._schedule(self._gather_s)
-
-    def _schedule(self, delay_s: float) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self.read)
+        self._gathering.add(self)

@@ -14,6 +14,7 @@ from cancorderd.forwarder.byte_rate import ByteRate
 from cancorderd.forwarder.disk_spool import DiskSpool, SpoolUnavailable
 from cancorderd.forwarder.earlier import EarlierStarts
 from cancorderd.forwarder.feed_streams import FeedStreams
+from cancorderd.forwarder.gathering import Gathering
 from cancorderd.forwarder.outbox import Outbox
 from cancorderd.forwarder.publisher import Publisher
 from cancorderd.hub.headers import MAX_BODY
@@ -37,8 +38,6 @@ _REPORT_EVERY_S = 1.0
 _SPILL_EVERY_S = 0.5
 _SPILL_BATCHES = 512
 """Batches that are written with one call, so that the disk has few to do and memory is not used twice."""
-_FIRST_BODY = 3000
-"""Bytes of a body until the hub has said how long a message may be: a full bus makes about 2,000 in 10 ms."""
 _LOSING_S = 10.0
 """A loss is shown for so long."""
 _LOCK_EVERY_S = 0.1
@@ -72,6 +71,7 @@ class Forwarder:
         self._sent = SentAccount()
         self._publisher: Publisher | None = None
         self._accounts: dict[str, BusAccount] = {}
+        self._gathering = Gathering(settings.flush_ms / 1000, self._send_batches)
         self._streams: dict[str, FeedStreams] = {}
         self._ended: list[int] = []
         self._waits = "starting"
@@ -82,8 +82,6 @@ class Forwarder:
         """Whether the spool is open; only then batches can be made, in the order of those on the disk."""
         self._early: list[tuple[NewFeed, socket.socket]] = []
         """Streams that arrived before."""
-        self._most_bytes = _FIRST_BODY
-        """Bytes of a body, at most."""
         self._disk_reason = ""
         self._last_loss_s = -_LOSING_S
         self._loss_reason = ""
@@ -107,9 +105,8 @@ class Forwarder:
             if feed.safe:
                 self._earlier.take_safe(feed.bus, feed.safe)
             self._streams[feed.bus] = FeedStreams(
-                self._settings.flush_ms / 1000, lambda cut: self._on_cut(account, cut), self._ended.append
+                self._gathering, lambda cut: self._on_cut(account, cut), self._ended.append
             )
-            self._streams[feed.bus].most_bytes = self._most_bytes
         self._streams[feed.bus].add(feed.number, sock)
 
     def take_losses(self, losses: GatewayLosses) -> None:
@@ -194,6 +191,7 @@ class Forwarder:
             # What a successor would count: it does not know what was unclear here.
             self._earlier.settle()
             self._account_for_earlier(bus)
+        self._gathering.close()
         self._report_losses(quiet_s=0.0)
         await self._until(lambda: not any(each.waiting for each in self._accounts.values()), _END_SENT_S)
 
@@ -229,8 +227,10 @@ class Forwarder:
     def _add(self, entry: Entry) -> None:
         self._rate.add(entry.size)
         self._outbox.add(entry)
+
+    def _send_batches(self) -> None:
         if self._publisher:
-            self._publisher.wake()
+            self._publisher.send()
 
     def _report_losses(self, quiet_s: float = QUIET_S) -> None:
         """Make a batch without frames for each bus that has been silent for so long after it lost frames."""
@@ -240,6 +240,7 @@ class Forwarder:
             entry = self._maker.empty_batch(self._account(bus), position, now, now_s, quiet_s=quiet_s)
             if entry is not None:
                 self._add(entry)
+        self._send_batches()
 
     # What the publisher asks
 
@@ -251,9 +252,7 @@ class Forwarder:
         return self._maker.number
 
     def limit_bodies(self, size: int) -> None:
-        self._most_bytes = min(MAX_BODY, size)
-        for streams in self._streams.values():
-            streams.most_bytes = self._most_bytes
+        self._gathering.most_bytes = min(MAX_BODY, size)
 
     def on_acknowledged(self, entry: Entry) -> None:
         self._sent.acknowledged(entry)

@@ -11,7 +11,7 @@ import itertools
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import nats.errors
 
@@ -27,7 +27,7 @@ from cancorderd.forwarder.resume import (
     resume,
 )
 from cancorderd.forwarder.stream_end import last_head, stream_state
-from cancorderd.forwarder.window import Acknowledged, Refused, Window
+from cancorderd.forwarder.window import Refused, Window
 from cancorderd.hub import headers, jetstream
 from cancorderd.hub.connection import open_connection
 from cancorderd.hub.failures import (
@@ -47,13 +47,12 @@ from cancorderd.ipc.backoff import Backoff
 from cancorderd.printable import error_text
 
 if TYPE_CHECKING:
-    from nats.aio.msg import Msg
-
     from cancorderd.forwarder.entry import Entry
-    from cancorderd.forwarder.outbox import Outbox, Segment
+    from cancorderd.forwarder.outbox import Outbox
+    from cancorderd.forwarder.owner import Owner
     from cancorderd.hub.access import HubAccess
+    from cancorderd.hub.answer_sieve import Answer
     from cancorderd.hub.connection import HubConnection
-    from cancorderd.hub.headers import BatchHead
 
 log = logging.getLogger("cancorderd.forward")
 
@@ -83,40 +82,6 @@ _TO_BE_ACTED_ON = (
 """Failures that do not pass by themselves, unlike a network's."""
 
 
-class Owner(Protocol):
-    """The forwarder, as the publisher needs it."""
-
-    def head(self, entry: Entry, epoch: int) -> BatchHead:
-        """Return the headers with which a batch is sent now."""
-
-    def last_number(self) -> int:
-        """Return the number of the last batch that was made."""
-
-    def limit_bodies(self, size: int) -> None:
-        """Make no batches whose bodies have more bytes."""
-
-    def on_acknowledged(self, entry: Entry) -> None:
-        """Take a batch that the hub has stored."""
-
-    async def load(self, segment: Segment) -> None:
-        """Load batches of a segment into the outbox."""
-
-    def on_resume(self) -> None:
-        """Batches behind the last acknowledged one will be sent again."""
-
-    def look_ups(self) -> list[str]:
-        """Return the buses whose last messages it wants to know."""
-
-    def on_last_message(self, bus: str, head: BatchHead | None) -> None:
-        """Take a bus's last message."""
-
-    def on_state(self) -> None:
-        """The connection's state has changed."""
-
-    def notice(self, level: str, text: str) -> None:
-        """Log a sentence."""
-
-
 class Publisher:
     """Publishes what the outbox holds, for ever. Its attributes are the state for `status`."""
 
@@ -127,7 +92,15 @@ class Publisher:
         self._access = access
         self._gateway = gateway
         self._stream = stream_name(gateway)
-        self._own = Own(spools)
+        self._spools = spools
+        self._stored = 0
+        """Number of our last batch that was acknowledged; 0 if there is none."""
+        self._sequence = 0
+        """Its sequence number in the stream."""
+        self._created = ""
+        """When the stream was made, at that time."""
+        self._empty = False
+        """Whether the stream was found empty, and has stored nothing since."""
         self._outbox = outbox
         self._owner = owner
         self.connected = False
@@ -136,6 +109,8 @@ class Publisher:
         self.refused = False
         """Whether somebody has to act."""
         self.epoch = 0
+        self._answers: Answers | None = None
+        """The connection's, while batches may be sent on it."""
         self._window: Window | None = None
         self._refusal: Refused | None = None
         self._full = False
@@ -148,16 +123,14 @@ class Publisher:
         """Refusals since the last batch that was stored."""
         self._most_bytes = 0
         """Bytes of a body, at most."""
+        self._too_large: int | None = None
+        """Bytes of a body that waits, and is larger."""
         self._told = ""
         self._expiry_told: set[str] = set()
 
     @property
     def in_flight(self) -> list[Entry]:
         return self._window.entries if self._window else []
-
-    def wake(self) -> None:
-        """There is something to send."""
-        self._wake.set()
 
     async def run(self) -> None:
         """Connect again and again."""
@@ -183,11 +156,11 @@ class Publisher:
         """Use a connection until it fails. Raises HubError."""
         self.url = str(connection.server)
         self._tell_expiry(connection)
-        answers = await Answers.open(connection, self._on_answer)
+        answers = Answers(connection, self._on_answers)
         while True:
             state = await stream_state(connection, self._gateway)
             self._limit_bodies(connection, state)
-            decision = resume(state, self._own._replace(made=self._owner.last_number()))
+            decision = resume(state, self._own)
             if isinstance(decision, Foreign):
                 if not await self._may_take_over(state):
                     continue
@@ -198,6 +171,12 @@ class Publisher:
             await self._look_up(connection)
             self._go_on(decision, state)
             await self._publish(connection, answers)
+
+    @property
+    def _own(self) -> Own:
+        return Own(
+            self._spools, self._stored, self._sequence, self._created, self._empty, self._owner.last_number()
+        )
 
     def _tell_expiry(self, connection: HubConnection) -> None:
         """Log what becomes invalid soon; the sentence changes each day."""
@@ -247,9 +226,9 @@ class Publisher:
         in_flight = self.in_flight
         self._window = None
         self._owner.on_resume()
-        for entry in self._outbox.resume(decision.behind, self._own.spools, in_flight, again=decision.again):
+        for entry in self._outbox.resume(decision.behind, self._spools, in_flight, again=decision.again):
             self._acknowledged(entry)
-        self._own = self._own._replace(sequence=state.last_sequence, created=state.created, empty=state.empty)
+        self._sequence, self._created, self._empty = state.last_sequence, state.created, state.empty
         self._window = Window(state.last_sequence, time.monotonic())
         self._refusal = None
 
@@ -260,13 +239,23 @@ class Publisher:
         closed = asyncio.ensure_future(connection.wait_closed())
         closed.add_done_callback(lambda _: self._wake.set())
         looking = asyncio.create_task(self._wake_regularly(connection))
+        self._answers, self._too_large = answers, None
         try:
             while self._refusal is None:
                 self._wake.clear()
-                await self._fill(connection, answers)
+                self.send()
+                while not self._full and (segment := self._outbox.next_load()) is not None:
+                    await self._owner.load(segment)
+                    self.send()
                 await self._wake.wait()
                 if closed.done():
                     raise ConnectionLost(str(closed.result()))
+                if self._too_large:
+                    self._refusals += 1
+                    raise ApiError(
+                        f"{connection.server}: a batch of {self._too_large} bytes waits that was made for a greater "
+                        f"max_payload. Set it to at least {self._too_large + headers.HEADER_ROOM} until it is sent."
+                    )
                 if connection.last_refusal is not None:
                     self._refusals += bool(self.in_flight)
                     raise connection.last_refusal
@@ -275,6 +264,7 @@ class Publisher:
                         f"{connection.server}: acknowledged nothing for 30 s. Check network and server."
                     )
         finally:
+            self._answers = None
             closed.cancel()
             looking.cancel()
         await self._on_refusal(connection, self._refusal)
@@ -307,19 +297,16 @@ class Publisher:
             if checks % _EXPIRY_CHECKS == 0:
                 self._tell_expiry(connection)
 
-    async def _fill(self, connection: HubConnection, answers: Answers) -> None:
-        """Publish as many batches as the window takes."""
-        window = self._window
-        while window is not None and self._refusal is None and connection.open:
-            if (segment := self._outbox.next_load()) is not None:
-                await self._owner.load(segment)
-                continue
-            size = self._outbox.peek_size()
-            if size is None:
-                return
+    def send(self) -> None:
+        """Send what is in memory, as much as the window takes. Never waits; does nothing while that is not possible."""
+        window, answers = self._window, self._answers
+        if window is None or answers is None or not answers.open or self._refusal or self._too_large:
+            return
+        self._full = False
+        while (size := self._outbox.peek_size()) is not None:
             if not window.has_room(size):
                 self._full = True
-                return
+                break
             entry, had = self._outbox.take()
             for each in had:
                 self._acknowledged(each)
@@ -327,44 +314,39 @@ class Publisher:
                 continue
             if len(entry.body) > self._most_bytes:
                 self._outbox.put_back([entry])
-                self._refusals += 1
-                raise ApiError(
-                    f"{connection.server}: a batch of {len(entry.body)} bytes waits that was made for a greater "
-                    f"max_payload. Set it to at least {len(entry.body) + headers.HEADER_ROOM} until it is sent."
-                )
+                self._too_large = len(entry.body)
+                self._wake.set()
+                break
             before = window.publish(entry, time.monotonic())
-            await answers.publish(
-                subject(self._gateway, entry.bus),
-                entry.body,
-                before,
-                headers.encode(self._owner.head(entry, self.epoch))
-                | {"Nats-Expected-Stream": self._stream, "Nats-Expected-Last-Sequence": str(before)},
-            )
+            guard = {"Nats-Expected-Stream": self._stream, "Nats-Expected-Last-Sequence": str(before)}
+            head = headers.encode(self._owner.head(entry, self.epoch))
+            answers.publish(subject(self._gateway, entry.bus), entry.body, before, head | guard)
+        answers.send()
+        if size is None and self._outbox.next_load() is not None:
+            self._wake.set()
 
-    def _on_answer(self, before: int, message: Msg) -> None:
-        """Take the answer to the publish that expected the sequence number `before`."""
-        if self._window is None or self._refusal is not None:
-            return
-        status = (message.headers or {}).get("Status")
-        answer = self._window.answer(before, message.data, status, time.monotonic())
-        if isinstance(answer, Acknowledged):
+    def _on_answers(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            if self._window is None or self._refusal is not None:
+                return
+            meaning = self._window.answer(answer.number, answer.body, answer.status, time.monotonic())
+            if isinstance(meaning, Refused):
+                self._refusal = meaning
+                self._wake.set()
+                return
             self._progress = True
             if self._refusals:
                 self._refusals = 0
                 self._connected()
-            self._own = self._own._replace(sequence=before + 1, empty=False)
-            self._acknowledged(answer.entry)
-            if not self._full:
-                return
-        else:
-            self._refusal = answer
-        self._full = False
-        self._wake.set()
+            self._sequence, self._empty = answer.number + 1, False
+            self._acknowledged(meaning.entry)
+        if self._full:
+            self.send()
 
     def _acknowledged(self, entry: Entry) -> None:
         batch = entry.head.batch
-        if batch.spool == self._own.spools[-1]:
-            self._own = self._own._replace(acknowledged=max(self._own.acknowledged, batch.number))
+        if batch.spool == self._spools[-1]:
+            self._stored = max(self._stored, batch.number)
         self._outbox.acknowledged(entry)
         self._owner.on_acknowledged(entry)
 

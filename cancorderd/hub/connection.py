@@ -46,7 +46,7 @@ except ImportError as missing:
     raise LibraryMissing("nats-py is not installed. Run pip install 'cancorderd[nats]'.") from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from nats.aio.msg import Msg
 
@@ -128,6 +128,14 @@ class HubConnection:
     @property
     def open(self) -> bool:
         return not self._closed.done() and bool(self.client.is_connected)
+
+    def write(self, data: bytes) -> None:
+        """Write whole commands of the NATS protocol, past nats-py. Never waits: bound what is not answered."""
+        self._transport.write(data)
+
+    def filter_arrivals(self, filtered: Callable[[bytes], bytes]) -> None:
+        """Pass what arrives from now on through a function, which returns the bytes for nats-py."""
+        self._transport.filter_arrivals(filtered)
 
     async def wait_closed(self) -> HubError:
         """Return the reason when the connection has ended."""

@@ -21,6 +21,7 @@ from cancorderd.hub.failures import NameUnknown, NotNats, Progress, Stage, TlsFa
 from cancorderd.printable import error_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from urllib.parse import ParseResult
 
     from cancorderd.hub.access import HubAccess, ServerAddress
@@ -36,10 +37,19 @@ _DEAD_AFTER_MS = 30_000
 """A peer that acknowledges no data for this long is gone."""
 
 
+class _Reader(asyncio.StreamReader):
+    """A stream reader with a filter before it."""
+
+    filter: Callable[[bytes], bytes] | None = None
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override] # transports give bytes
+        super().feed_data(self.filter(data) if self.filter else data)
+
+
 class OpenTransport(TcpTransport):
     """A connection that is already open when nats-py gets it."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, greeting: bytes) -> None:
+    def __init__(self, reader: _Reader, writer: asyncio.StreamWriter, greeting: bytes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._bare_io_reader = self._io_reader = reader
         self._bare_io_writer = self._io_writer = writer
@@ -58,6 +68,13 @@ class OpenTransport(TcpTransport):
     async def readline(self) -> bytes:
         greeting, self._greeting = self._greeting, b""
         return greeting or await self._reader.readline()
+
+    def write(self, payload: bytes) -> None:
+        self._writer.write(payload)
+
+    def filter_arrivals(self, filtered: Callable[[bytes], bytes]) -> None:
+        """Pass what arrives from now on through a function, which returns the bytes for nats-py."""
+        self._reader.filter = filtered
 
     @property
     def certificate(self) -> bytes | None:
@@ -150,17 +167,21 @@ async def _clear(server: ServerAddress, access: HubAccess, progress: Progress) -
     return OpenTransport(reader, writer, greeting)
 
 
-async def _connected(
-    server: ServerAddress, progress: Progress
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connected(server: ServerAddress, progress: Progress) -> tuple[_Reader, asyncio.StreamWriter]:
     await _look_up(server)
     progress.stage = Stage.NETWORK
+    loop = asyncio.get_running_loop()
+    reader = _Reader(limit=_BUFFER, loop=loop)
     try:
-        reader, writer = await asyncio.open_connection(
-            server.host, server.port, limit=_BUFFER, happy_eyeballs_delay=_NEXT_ADDRESS_S
+        transport, protocol = await loop.create_connection(
+            lambda: asyncio.StreamReaderProtocol(reader, loop=loop),
+            server.host,
+            server.port,
+            happy_eyeballs_delay=_NEXT_ADDRESS_S,
         )
     except OSError as error:
         raise Unreachable(f"{server}: {_unreachable(error)}") from error
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
     connection: socket.socket = writer.get_extra_info("socket")
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

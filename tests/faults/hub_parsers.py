@@ -15,6 +15,7 @@ from cancorderd.forwarder.entry import Damage, Entry, read_records
 from cancorderd.forwarder.feed_cut import FeedCutter
 from cancorderd.forwarder.window import Window
 from cancorderd.hub import direct_get, headers, jetstream
+from cancorderd.hub.answer_sieve import AnswerSieve
 from cancorderd.hub.failures import HubError
 from tests.support.strict_packets import strict_frames
 
@@ -79,6 +80,20 @@ def hub_answers(data: bytes) -> None:
     window.publish(_ENTRY, 0.0)
     window.answer(1, body, jetstream.headers_of(block).get("Status"), 1.0)
     jetstream.server_version(body.decode(errors="replace"))
+
+
+def hub_stream(data: bytes) -> None:
+    """The bytes of a connection to the hub, which arrive in pieces."""
+    sieve, passed, answers = AnswerSieve(), 0, 0
+    for start in range(0, len(data), 100):
+        found, others = sieve.sift(data[start : start + 100])
+        answers += sum(len(answer.body) for answer in found)
+        passed += len(others)
+        assert passed + answers <= start + 100, "more than there is"
+        window = Window(1, 0.0)
+        window.publish(_ENTRY, 0.0)
+        for answer in found:
+            window.answer(answer.number, answer.body, answer.status, 1.0)
 
 
 def hub_messages(data: bytes) -> None:

@@ -45,7 +45,15 @@ from cancorderd.protocol.internal_packets import InternalDecoder
 from cancorderd.protocol.packets import MAX_PACKET, PacketDecoder, WireError
 from cancorderd.supervisor.port_memory import PortMemory
 from tests.faults.drill import Drill, Row, Scale
-from tests.faults.hub_parsers import feed, hub_answers, hub_messages, hub_texts, spool_ids, spool_segment
+from tests.faults.hub_parsers import (
+    feed,
+    hub_answers,
+    hub_messages,
+    hub_stream,
+    hub_texts,
+    spool_ids,
+    spool_segment,
+)
 from tests.faults.mutation import Mutations, lines_of, store, stored
 from tests.faults.web_parsers import page_messages, password_line, request_headers
 from tests.support.harness import ROOT
@@ -275,7 +283,7 @@ def halves(data: bytes) -> tuple[bytes, bytes]:
 SOURCES = (slcan, slcan_set_up, can_frame, gs_usb, can_api_v3, error_frame, netlink)
 FILES = (configuration, port_memory, log_file, texts)
 STREAMS = (wire, channel_messages, control_answers)
-HUB = (hub_answers, hub_messages, hub_texts, spool_segment, spool_ids, feed)
+HUB = (hub_answers, hub_stream, hub_messages, hub_texts, spool_segment, spool_ids, feed)
 WEB = (page_messages, request_headers, password_line)
 
 

@@ -1,0 +1,61 @@
+"""The times at which the streams of the buses are read: together, so that this process wakes once for all of them.
+
+Frames gather in their sockets meanwhile. A busy bus is read in each round without a look at whether it has frames; one
+that is silent is watched by the event loop instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cancorderd.forwarder.feed_streams import FeedStreams
+
+_FIRST_BODY = 3000
+"""Bytes of a body until the hub has said how long a message may be: a full bus makes about 2,000 in 10 ms."""
+
+
+class Gathering:
+    """Create it in a running loop. Rounds of reading, `gather_s` apart while there is something to read. `on_round` is called after each."""
+
+    def __init__(self, gather_s: float, on_round: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._gather_s = gather_s
+        self._on_round = on_round
+        self._hurried = False
+        self.most_bytes = _FIRST_BODY
+        """Bytes of a body, at most."""
+        self._busy: list[FeedStreams] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, streams: FeedStreams) -> None:
+        """Read these streams in the next round."""
+        if streams not in self._busy:
+            self._busy.append(streams)
+        self._schedule()
+
+    def hurry(self) -> None:
+        """Begin the next round at once: more has arrived than was read."""
+        self._hurried = True
+
+    def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._busy.clear()
+
+    def _round(self) -> None:
+        self._timer = None
+        busy, self._busy = self._busy, []
+        for streams in busy:
+            if streams.read():
+                self._busy.append(streams)
+        self._on_round()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._busy and self._timer is None:
+            self._timer = self._loop.call_later(0.0 if self._hurried else self._gather_s, self._round)
+            self._hurried = False
