@@ -132,7 +132,7 @@ class Life(NamedTuple):
 
     frames: list[Frame]
     cut_s: float
-    """Time of the cut, in seconds since the epoch."""
+    """Time at which nothing of the machine was left, in seconds since the epoch."""
 
     @property
     def sent(self) -> int:
@@ -192,9 +192,8 @@ class PoweredGateway:
 
     def cut(self) -> None:
         assert self._source
-        cut_s = time.time()
         self.machine.cut()
-        self.lives.append(Life(list(self._source.frames), cut_s))
+        self.lives.append(Life(list(self._source.frames), time.time()))
         self._source.close()
 
 
@@ -255,7 +254,7 @@ def judge_gateway(frames: list[Frame], lives: list[Life], flow_s: list[float]) -
         by_life[life].append(number(frame))
     for numbers in by_life:
         assert numbers, [len(each) for each in by_life]
-        assert not mistakes(numbers, len(numbers))
+        assert not mistakes(numbers, len(numbers)), mistakes(numbers, len(numbers))
     sent = sum(life.sent for life in lives)
     received = sum(len(numbers) for numbers in by_life[:-1])
     ages_s = [life.lost_s(len(numbers)) for life, numbers in zip(lives, by_life, strict=False)]
