@@ -231,6 +231,7 @@ class Forwarder:
     def _send_batches(self) -> None:
         if self._publisher:
             self._publisher.send()
+            self._gathering.patient = self._publisher.behind
 
     def _report_losses(self, quiet_s: float = QUIET_S) -> None:
         """Make a batch without frames for each bus that has been silent for so long after it lost frames."""

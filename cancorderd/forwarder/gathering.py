@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _FIRST_BODY = 3000
 """Bytes of a body until the hub has said how long a message may be: a full bus makes about 2,000 in 10 ms."""
+_PATIENT_S = 0.1
+"""Time between rounds while batches wait anyway: the hub catches up with fewer and larger ones, which compress better, too."""
 
 
 class Gathering:
@@ -26,6 +28,8 @@ class Gathering:
         self._gather_s = gather_s
         self._on_round = on_round
         self._hurried = False
+        self.patient = False
+        """Whether batches are in no hurry, since others wait before them."""
         self.most_bytes = _FIRST_BODY
         """Bytes of a body, at most."""
         self._busy: list[FeedStreams] = []
@@ -57,5 +61,10 @@ class Gathering:
 
     def _schedule(self) -> None:
         if self._busy and self._timer is None:
-            self._timer = self._loop.call_later(0.0 if self._hurried else self._gather_s, self._round)
+            self._timer = self._loop.call_later(self._pause_s(), self._round)
             self._hurried = False
+
+    def _pause_s(self) -> float:
+        if self._hurried:
+            return 0.0
+        return max(self._gather_s, _PATIENT_S) if self.patient else self._gather_s

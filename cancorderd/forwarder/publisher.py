@@ -132,6 +132,11 @@ class Publisher:
     def in_flight(self) -> list[Entry]:
         return self._window.entries if self._window else []
 
+    @property
+    def behind(self) -> bool:
+        """Whether a new batch has to wait for the hub, or for others before it."""
+        return self._answers is None or self._full or self._outbox.next_load() is not None
+
     async def run(self) -> None:
         """Connect again and again."""
         failures = 0

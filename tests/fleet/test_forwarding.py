@@ -142,6 +142,22 @@ def test_outage_that_is_longer_than_memory(tmp_path: Path, server: NatsServer, h
         poll(lambda: not list(spool.glob("*.batches")), what="an empty spool")
 
 
+def test_outage_is_caught_up_with_in_few_messages(tmp_path: Path, server: NatsServer, hub: Hub) -> None:
+    """Frames that wait anyway gather for longer than `flush_ms`."""
+    with Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+        wait_connected(daemon)
+        wait_forwarded(daemon, RATE // 2)
+        messages = hub.last_sequence()
+        server.kill()
+        poll(lambda: not state(daemon)["connected"], what="the outage is noticed")
+        wait_received(daemon, "a", 3 * RATE)
+        daemon.ctl("stop", "a")
+        waiting = lag(daemon)
+        server.start()
+        drained(daemon, hub).assert_complete()
+        assert waiting / (hub.last_sequence() - messages) > RATE / 30, "frames in a message"
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_forwarder_that_fails(how: signal.Signals, tmp_path: Path, server: NatsServer, hub: Hub) -> None:
     with Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:

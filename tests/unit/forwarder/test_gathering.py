@@ -105,6 +105,20 @@ def test_busy_bus_wakes_nobody(rig: Rig) -> None:
     assert rig.rounds == [0.01, 0.02, 0.03, 0.04, 0.05]
 
 
+def test_batches_that_wait_anyway_gather_for_longer(rig: Rig) -> None:
+    a = rig.add("a")
+    rig.gathering.patient = True
+    for _ in range(30):
+        rig.send("a", a, 1)
+        rig.loop.run(GATHER_S)
+    assert rig.rounds == [0.1, 0.2, 0.3]
+    rig.gathering.patient = False
+    for _ in range(14):
+        rig.send("a", a, 1)
+        rig.loop.run(GATHER_S)
+    assert rig.rounds == [0.1, 0.2, 0.3, 0.4, 0.41, 0.42, 0.43, 0.44]
+
+
 def test_bus_that_falls_silent_is_watched_again(rig: Rig) -> None:
     a = rig.add("a")
     rig.send("a", a, 2)
