@@ -189,9 +189,7 @@ class HubConnection:
         except nats.errors.NoRespondersError:
             raise
         except nats.errors.TimeoutError as error:
-            raise NoAnswer(
-                f"{self.server}: no answer to {subject} within {within_s:g} s. Check network and server."
-            ) from error
+            raise no_answer(self.server, subject, within_s) from error
         except (nats.errors.Error, OSError) as error:
             raise ConnectionLost(f"{self.server}: the connection ended ({error_text(error)}).") from error
         finally:
@@ -238,6 +236,10 @@ class HubConnection:
     def _ended(self, reason: HubError) -> None:
         if not self._closed.done():
             self._closed.set_result(reason)
+
+
+def no_answer(server: ServerAddress, subject: str, within_s: float) -> NoAnswer:
+    return NoAnswer(f"{server}: no answer to {subject} within {within_s:g} s. Check network and server.")
 
 
 def _refused(server: ServerAddress, user: str | None, action: str, subject: str) -> Refused:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cancorderd.hub.connection import ANSWER_WITHIN_S
-from cancorderd.hub.failures import ApiError, NoJetStream, StreamMissing
+from cancorderd.hub.connection import ANSWER_WITHIN_S, no_answer
+from cancorderd.hub.failures import ApiError, NoAnswer, NoJetStream, StreamMissing
 from cancorderd.hub.subjects import gateway_of_stream
 from cancorderd.printable import printable
 
@@ -32,6 +32,8 @@ NO_MESSAGE = 10037
 WRONG_LAST_SEQUENCE = 10071
 NO_JETSTREAM_ACCOUNT = 10039
 NO_JETSTREAM_CLUSTER = 10008
+_ASK_AGAIN_AFTER_S = (1.0, 2.0, 3.0)
+"""A cluster without a leader drops requests, so one that only reads is repeated. An uplink may be slow: each waits for longer."""
 _MOST_STREAMS = 10_000
 """Names that are read: a server that names more, or the same ones again and again, is not listened to for ever."""
 
@@ -148,15 +150,18 @@ async def stream_info(
     Raises StreamMissing.
     """
     request = None if subjects is None else {"subjects_filter": subjects}
-    return await _stream(connection, f"{API}.STREAM.INFO.{stream}", request, within_s)
+    target = f"{API}.STREAM.INFO.{stream}"
+    return _stream(connection, target, await _read(connection, target, request, within_s))
 
 
 async def create_stream(connection: HubConnection, config: Mapping[str, Any]) -> StreamInfo:
-    return await _stream(connection, f"{API}.STREAM.CREATE.{config['name']}", config)
+    target = f"{API}.STREAM.CREATE.{config['name']}"
+    return _stream(connection, target, await _call(connection, target, config, ANSWER_WITHIN_S))
 
 
 async def update_stream(connection: HubConnection, config: Mapping[str, Any]) -> StreamInfo:
-    return await _stream(connection, f"{API}.STREAM.UPDATE.{config['name']}", config)
+    target = f"{API}.STREAM.UPDATE.{config['name']}"
+    return _stream(connection, target, await _call(connection, target, config, ANSWER_WITHIN_S))
 
 
 async def purge_stream(connection: HubConnection, stream: str) -> int:
@@ -190,7 +195,7 @@ async def _message(
 ) -> StoredMessage | None:
     target = f"{API}.STREAM.MSG.GET.{stream}"
     try:
-        answer = await _call(connection, target, which, within_s)
+        answer = await _read(connection, target, which, within_s)
     except ApiError as error:
         if error.code == NO_MESSAGE:
             return None
@@ -226,14 +231,8 @@ def time_us(text: str) -> int:
     return int(whole.timestamp()) * 1_000_000 + int(f"{fraction:0<6}"[:6])
 
 
-async def _stream(
-    connection: HubConnection,
-    subject: str,
-    request: Mapping[str, Any] | None,
-    within_s: float = ANSWER_WITHIN_S,
-) -> StreamInfo:
+def _stream(connection: HubConnection, subject: str, answer: Mapping[str, Any]) -> StreamInfo:
     """Return the stream that the answer to a request describes."""
-    answer = await _call(connection, subject, request, within_s)
     with understood(connection, subject):
         config, state = answer["config"], answer["state"]
         subjects = (state.get("subjects") or {}).items()
@@ -268,6 +267,21 @@ def understood(connection: HubConnection, subject: str) -> Iterator[None]:
         ValueError,
     ) as failure:
         raise ApiError(f"{connection.server}: the answer to {subject} is no JetStream answer.") from failure
+
+
+async def _read(
+    connection: HubConnection, subject: str, request: Mapping[str, Any] | None, within_s: float
+) -> dict[str, Any]:
+    """Return the answer to a request that changes nothing, and is repeated if there is none."""
+    left_s = within_s
+    for wait_s in (*_ASK_AGAIN_AFTER_S, within_s):
+        try:
+            return await _call(connection, subject, request, min(wait_s, left_s))
+        except NoAnswer as error:
+            left_s -= wait_s
+            if left_s <= 0:
+                raise no_answer(connection.server, subject, within_s) from error
+    raise AssertionError("the last wait takes the rest of the time")
 
 
 async def _call(
