@@ -285,7 +285,7 @@ def _find_owner(port: int) -> _Owner:
     A connection that a program makes has a port of this machine, too; by default Linux takes it from a range
     that includes ours (ip_local_port_range).
     """
-    import psutil  # noqa: PLC0415 - needed only here, for one message
+    from cancorderd.supervisor.quiet_psutil import psutil  # noqa: PLC0415 - needed only here, for one message
 
     try:
         found = [one for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port]
@@ -304,7 +304,7 @@ def _find_owner(port: int) -> _Owner:
 
 
 def _program(pid: int | None) -> str:
-    import psutil  # noqa: PLC0415
+    from cancorderd.supervisor.quiet_psutil import psutil  # noqa: PLC0415
 
     with contextlib.suppress(psutil.Error, OSError):
         if pid:

@@ -82,7 +82,8 @@ def permanent_macs() -> list[bytes]:
 
 def current_macs() -> list[bytes]:
     """Return the addresses that the network adapters use, also of adapters that exist in software alone."""
-    import psutil  # noqa: PLC0415 - needed only on a machine without a permanent address
+    # Needed only on a machine without a permanent address.
+    from cancorderd.supervisor.quiet_psutil import psutil  # noqa: PLC0415
 
     found = []
     for addresses in psutil.net_if_addrs().values():
