@@ -34,7 +34,7 @@ GatewayName = Annotated[str, Checked(value_checks.gateway_name)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardSettings(Settings):
-    """Where the frames of all buses are forwarded to, and what is kept for outages."""
+    """Hub to which the frames of all buses are forwarded, and limits of the spool for outages."""
 
     url: Annotated[
         Listed[ServerUrl],
@@ -82,8 +82,10 @@ class ForwardSettings(Settings):
             "spool on the disk.", MEGABYTES, ge=0, le=1_000_000),
     ] = 1024  # fmt: skip
     flush_ms: Annotated[
-        int, Key("Time for which frames gather before they are sent.", MILLISECONDS, ge=1, le=10_000)
-    ] = 10
+        int,
+        Key("Time for which frames gather before they are sent; a larger one needs less disk, uplink and processor time.",
+            MILLISECONDS, ge=1, le=10_000),
+    ] = 10  # fmt: skip
     compress: Annotated[
         Literal["auto", "never"], Key("auto: bodies above 256 bytes are compressed (zlib); or never.")
     ] = "auto"
@@ -94,8 +96,8 @@ class ForwardSettings(Settings):
     ] = 12  # fmt: skip
     ram_s: Annotated[
         float,
-        Key("Time after which frames that are not acknowledged are written to the disk: what a power cut here can cost.",
-            TIME, ge=1, le=60),
+        Key("Time after which frames that are not acknowledged are written to the disk; a power cut here costs at most these "
+            "frames and those of one second.", TIME, ge=1, le=60),
     ] = 5.0  # fmt: skip
 
     @property

@@ -50,7 +50,7 @@ examples:
   cancorderctl help events         show the help of a command
 
 exit status: 0 done; 1 failed; 2 wrong usage; 3 status: a bus that should run does not, or
-is not recorded as it should be; 4 no permission; 7 the daemon is not running
+is not recorded or forwarded as it should be; 4 no permission; 7 the daemon is not running
 """
 
 
