@@ -1,6 +1,6 @@
 """Publishes with answers to an inbox of our own, many at a time: a refused `publish_async` of nats-py never completes.
 
-They pass by nats-py, whose queues and tasks would cost more than the rest of a batch.
+They bypass nats-py, whose queues and tasks would cost more than the rest of a batch.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Answers:
             self._connection.write(data)
 
     def _take(self, data: bytes) -> bytes:
-        """Take the answers out of what the server sends."""
+        """Remove the answers from the bytes that the server sends."""
         answers, others = self._sieve.sift(data)
         if answers:
             self._on_answers(answers)

@@ -18,7 +18,7 @@ _LEVEL = 1
 _SMALL_BODY = 4096
 _SMALL_WINDOW, _LARGE_WINDOW = 12, 15
 _MEMORY = 6
-"""Memory of zlib, which it clears for each body: by default a hundred times a small body, and in no processor's cache."""
+"""Memory level of zlib, which clears its memory for each body: the default takes a hundred times a small body."""
 QUIET_S = 5.0
 """A bus that has been silent for so long since it lost frames gets an empty batch, or nobody would learn of the loss."""
 

@@ -24,7 +24,7 @@ class EarlierStarts:
         self._stored: dict[tuple[str, str], int] = {}
         """Frames of earlier spool ids, by id and bus, that are known to be at the hub or on the disk."""
         self._told: dict[tuple[str, str], int] = {}
-        """Frames that the last message of an earlier spool id says were lost with those before it."""
+        """Frames lost with the forwarders before an earlier spool id, by its last message."""
         self.spools: list[str] = []
         """Spool ids of this machine, in the order of their making."""
         self.looked_up = False
@@ -49,7 +49,7 @@ class EarlierStarts:
         return True
 
     def settle(self) -> None:
-        """Count from now on with what is known, which may be too much: this forwarder ends before it has seen the hub."""
+        """Count with what is known, perhaps too many frames: this forwarder ends before it has seen the hub."""
         self.looked_up = True
 
     def lost(self, bus: str, begin: int | None) -> int:

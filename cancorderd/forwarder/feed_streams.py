@@ -51,7 +51,7 @@ class FeedStreams:
             self._watch()
 
     def read(self) -> bool:
-        """Read what has arrived, at most some bodies. Returns whether more is expected soon; else waits for a frame."""
+        """Read the bytes that have arrived, at most some bodies. Returns whether more is expected soon; if not, waits for a frame."""
         frames, most_bytes = 0, self._gathering.most_bytes
         for _ in range(_READS_AT_ONCE):
             if not self._streams:

@@ -39,7 +39,7 @@ _SPILL_EVERY_S = 0.5
 _SPILL_BATCHES = 512
 """Batches that are written with one call, so that the disk has few to do and memory is not used twice."""
 _LOSING_S = 10.0
-"""A loss is shown for so long."""
+"""Time for which a loss is shown."""
 _LOCK_EVERY_S = 0.1
 _LOCKED_S = 10.0
 """The forwarder of a daemon that was killed leaves the spool within this time."""
@@ -75,9 +75,9 @@ class Forwarder:
         self._streams: dict[str, FeedStreams] = {}
         self._ended: list[int] = []
         self._waits = "starting"
-        """Why the spool is not open yet."""
+        """Reason why the spool is not open yet."""
         self._folder_taken = False
-        """Whether somebody has to end the other forwarder that uses the folder."""
+        """Whether another forwarder uses the folder, and somebody has to end it."""
         self._opened = False
         """Whether the spool is open; only then batches can be made, in the order of those on the disk."""
         self._early: list[tuple[NewFeed, socket.socket]] = []
@@ -188,7 +188,7 @@ class Forwarder:
             while streams.read() and time.monotonic() < deadline_s:
                 pass
             streams.close()
-            # What a successor would count: it does not know what was unclear here.
+            # A successor would count these frames, but it does not know that they were unclear here.
             self._earlier.settle()
             self._account_for_earlier(bus)
         self._gathering.close()

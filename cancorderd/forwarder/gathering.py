@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 _FIRST_BODY = 3000
 """Bytes of a body until the hub has said how long a message may be: a full bus makes about 2,000 in 10 ms."""
 _PATIENT_S = 0.1
-"""Time between rounds while batches wait anyway: the hub catches up with fewer and larger ones, which compress better, too."""
+"""Time between rounds while batches wait anyway: fewer and larger ones compress better, and the hub stores them faster."""
 
 
 class Gathering:
-    """Create it in a running loop. Rounds of reading, `gather_s` apart while there is something to read. `on_round` is called after each."""
+    """Rounds of reading, `gather_s` apart while there are frames to read; `on_round` is called after each. Create it in a running loop."""
 
     def __init__(self, gather_s: float, on_round: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -29,7 +29,7 @@ class Gathering:
         self._on_round = on_round
         self._hurried = False
         self.patient = False
-        """Whether batches are in no hurry, since others wait before them."""
+        """Whether new batches have time, because others wait before them."""
         self.most_bytes = _FIRST_BODY
         """Bytes of a body, at most."""
         self._busy: list[FeedStreams] = []
@@ -42,7 +42,7 @@ class Gathering:
         self._schedule()
 
     def hurry(self) -> None:
-        """Begin the next round at once: more has arrived than was read."""
+        """Begin the next round at once, because more has arrived than was read."""
         self._hurried = True
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 1 << 16
 _FEWEST_BLOCKS = 8
-"""A small limit should be used, too."""
+"""With fewer, a small limit would stay half unused."""
 
 
 class KeptBatches:
@@ -50,7 +50,7 @@ class KeptBatches:
             self._bytes -= len(self._blocks.popleft())
 
     def take_lost(self, had: Callable[[Entry], bool]) -> list[Entry]:
-        """Remove and return the youngest, which the hub has no more, the oldest of them first."""
+        """Remove and return the youngest batches, which the hub no longer has, in the order of their age."""
         lost: deque[Entry] = deque()
         while self._bytes:
             block = bytes(self._last) or self._blocks.pop()

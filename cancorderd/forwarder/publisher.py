@@ -69,7 +69,7 @@ _OTHER_STREAM = 10060
 _NOBODY = 503
 """Nothing holds the subject."""
 _PASSING = (jetstream.WRONG_LAST_SEQUENCE, _OTHER_STREAM, _NOBODY)
-"""Refusals as after a stream was deleted and made again: its state says more, unless they repeat."""
+"""Refusals as after a stream was deleted and made again: if they do not repeat, the stream's state explains them."""
 _TO_BE_ACTED_ON = (
     AccessMistake,
     ApiError,
@@ -124,7 +124,7 @@ class Publisher:
         self._most_bytes = 0
         """Bytes of a body, at most."""
         self._too_large: int | None = None
-        """Bytes of a body that waits, and is larger."""
+        """Bytes of a body that waits because it is larger."""
         self._told = ""
         self._expiry_told: set[str] = set()
 
@@ -184,7 +184,7 @@ class Publisher:
         )
 
     def _tell_expiry(self, connection: HubConnection) -> None:
-        """Log what becomes invalid soon; the sentence changes each day."""
+        """Log certificates and credentials that expire soon; the sentence changes each day."""
         for sentence in connection.notices:
             if sentence not in self._expiry_told:
                 self._expiry_told.add(sentence)
@@ -303,7 +303,7 @@ class Publisher:
                 self._tell_expiry(connection)
 
     def send(self) -> None:
-        """Send what is in memory, as much as the window takes. Never waits; does nothing while that is not possible."""
+        """Send the batches in memory for which the window has room. Never waits; does nothing while sending is not possible."""
         window, answers = self._window, self._answers
         if window is None or answers is None or not answers.open or self._refusal or self._too_large:
             return

@@ -81,9 +81,7 @@ def resume(state: StreamState, own: Own) -> GoOn | Foreign:
     if state.last is None or state.last.spool not in own.spools:
         return Foreign(state.last)
     if state.last.spool == own.spools[-1] and own.made is not None and state.last.number > own.made:
-        return Foreign(
-            state.last
-        )  # whoever wrote it: by its number, all that we make would be at the hub already
+        return Foreign(state.last)  # by its number, all batches that we make would be at the hub already
     mark = Mark(list(own.spools).index(state.last.spool), state.last.number)
     missing = _acknowledged_behind(mark, own)
     if not missing:

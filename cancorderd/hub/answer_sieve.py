@@ -36,7 +36,7 @@ class AnswerSieve:
         """Whether something was not understood: all the rest is for nats-py, which ends the connection."""
 
     def sift(self, data: bytes) -> tuple[list[Answer], bytes]:
-        """Return the answers in what has arrived, and the bytes of everything else."""
+        """Return the answers in the bytes that have arrived, and all other bytes."""
         if self._lost:
             return [], data
         data = self._rest + data

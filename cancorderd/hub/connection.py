@@ -130,7 +130,7 @@ class HubConnection:
         return not self._closed.done() and bool(self.client.is_connected)
 
     def write(self, data: bytes) -> None:
-        """Write whole commands of the NATS protocol, past nats-py. Never waits: bound what is not answered."""
+        """Write whole commands of the NATS protocol, past nats-py. Never waits: the caller limits the bytes without an answer."""
         self._transport.write(data)
 
     def filter_arrivals(self, filtered: Callable[[bytes], bytes]) -> None:

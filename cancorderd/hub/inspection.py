@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cancorderd.hub.connection import HubConnection
 
 _TO_CONNECT = 0.8
-"""Part of the time within which a connection has to be there: what it waits for is known only to itself."""
+"""Part of the time for the connection: only the attempt itself knows the step that it waits for."""
 _OTHER_STREAM = 10060
 """JSStreamNotMatch, the answer to a publish that expects another stream: it was allowed, and stored nothing."""
 

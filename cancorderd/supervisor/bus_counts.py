@@ -1,4 +1,4 @@
-"""What a bus has counted over all its workers: frames, losses, latency, the latest frame, and where its frames wait.
+"""Counts of a bus over all its workers: frames, losses, latency, the latest frame, and the position at which frames wait.
 
 A worker reports its own counts on top of those that it was given at its start. A crashed worker reports no more: its losses
 are estimated (`loss_estimate`), and its recorder sends the last counts itself (`recording_end`).
@@ -37,7 +37,7 @@ class BusCounts:
         """Latency of the batches of all workers; None before the first report."""
         self.rate = Rate()
         self.position = ""
-        """Where the last worker has ended, if the frames of this bus wait there (`BusReport.position`)."""
+        """Position at which the last worker ended, if the frames of this bus wait there (`BusReport.position`)."""
         self._latest_frame: Moment | None = None
         self._loss = LossEstimate()
         self._recording: RecordingWatch | None = None

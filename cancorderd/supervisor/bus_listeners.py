@@ -41,7 +41,7 @@ class BusListeners:
         self._owner = owner
         self._log = log
         self.port: int | None = bus.settings.port
-        """The port that is open or was the last one; None if the next one is chosen anew."""
+        """The port that is open or was the last one; None if the next start chooses one."""
         self.sockets: list[socket.socket] = []
         self.missing: list[str] = []
         """Addresses of `listen` that this machine does not have at present."""

@@ -158,7 +158,7 @@ class ChildProcess:
                 self._on_exit(WorkerExit.CAN_ERROR if broken else status)
 
     def _clean_up(self, pid: int, inode: int) -> None:
-        """End whatever the process has left behind. Called when it has ended."""
+        """End all processes that the process has left behind. Called when it has ended."""
 
     async def _exit_status(self, process: subprocess.Popen[bytes]) -> int:
         """Wait for the end of the process.

@@ -45,11 +45,11 @@ POLICY = SidePolicy(
     end_within_s=8.0,  # to write what the hub has not acknowledged
 )
 _STOP_WITHIN_S = 3.0
-"""As `end_within_s`, at the end of the daemon, which has to end itself."""
+"""The same as `end_within_s`, but at the end of the daemon, which itself has little time."""
 _LOST = ("kernel", "adapter", "unknown", "feed", "spool")
 _BUFFER = 1 << 20
 _NOTHING = SafePosition("", 0, 0)
-"""A forwarder has the bus's stream, and has not reported that it stored a frame: a crashed one may have had the first ones."""
+"""Position of a forwarder that has the bus's stream and has reported no stored frame: a crash may cost the first ones."""
 
 
 class _Stream(NamedTuple):
@@ -173,7 +173,7 @@ class Forwarding:
             },
         }
 
-    # What the process reports, and is sent (`side_process.Owner`)
+    # Reports of the process, and messages to it (`side_process.Owner`)
 
     def on_start(self) -> None:
         if self._settings is None:

@@ -394,7 +394,7 @@ class Manager:
                 bus.handle(Event.START)
 
     def _report_losses(self) -> None:
-        """Let the forwarder report what its buses lose before it. It costs no bus, whatever happens."""
+        """Pass on the losses of each bus before the forwarder. A failure here costs no bus."""
         try:
             for bus in self.buses.values():
                 if bus.fed:

@@ -22,14 +22,14 @@ class End(NamedTuple):
     status: int | None
     """None if the process could not be started."""
     fact: str
-    """What happened, as the end of a sentence about the process; the whole sentence if it could not be started."""
+    """The event, as the end of a sentence about the process; the whole sentence if it could not be started."""
     last_words: str = ""
     """The reason that the process gave itself, as a sentence; empty if it gave none."""
     ran_s: float = 0.0
 
 
 class Next(NamedTuple):
-    """What follows."""
+    """Decision after an end."""
 
     delay_s: float | None
     """Time until the next start; None if the process is not wanted."""
@@ -51,7 +51,7 @@ class SidePolicy:
     refused_s: float | None = None
     """Delay after a process that refuses its settings with a reason; None for the delay after any failure."""
     decides_itself: bool = False
-    """Whether the process decides, by `SideExit.DONE` and `SideExit.AGAIN`, that it is not wanted or starts anew."""
+    """Whether the process decides, by `SideExit.DONE` and `SideExit.AGAIN`, that it is not wanted or starts again."""
     hung_s: float = 30.0
     """Time without a message after which the process is taken for hung; nothing urgent depends on it."""
     first_message_within_s: float = 60.0

@@ -33,7 +33,7 @@ _KILLED_WITHIN_S = 0.5
 
 
 class Owner(Protocol):
-    """What a process belongs to."""
+    """Owner of a process."""
 
     def on_start(self) -> None:
         """Send the first messages to the process, which is `running` from now on."""
@@ -165,7 +165,7 @@ class SideProcess:
             failures = 0 if at_once else decision.failures
 
     async def _run_and_report(self) -> End:
-        """Run the process until it has ended. Whatever fails here is a reason, and it is tried again."""
+        """Run the process until it has ended. If anything fails here, the failure is the reason, and another try follows."""
         try:
             return await self._run()
         except (OSError, MemoryError) as error:

@@ -60,7 +60,7 @@ class Tap(Protocol):
 
 
 class Worker(Protocol):
-    """What `bus_worker` needs of a worker process."""
+    """Worker process, as `bus_worker` needs it."""
 
     last_message_s: float | None
     """Time of the latest message, in seconds on the monotonic clock; None before the first message."""

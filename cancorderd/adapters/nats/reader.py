@@ -116,7 +116,7 @@ class HubReader:
         """The last message that was read."""
         self._bytes = _FIRST_BYTES
         self._strange: set[str] = set()
-        """Headers that a message lacked, or had of no use; each is told once."""
+        """Headers that were missing or useless in a message; each is reported once."""
         self._told_empty = self._told_late = False
         if after is not None:
             self._created = after.created
@@ -167,7 +167,7 @@ class HubReader:
             await connection.close()
 
     async def _try_to_read(self, connection: HubConnection) -> None:
-        """Raise HubError unless messages can be read; say so if there is none of this bus."""
+        """Raise HubError unless messages can be read; report it if there is none of this bus."""
         if await self._at(connection, 1) is not None or self._told_empty:
             return
         self._told_empty = True
@@ -181,7 +181,7 @@ class HubReader:
         self._receiver.notice("warning", f"{self._subject}: the hub holds no frame of this bus. {held}.")
 
     def _tell_of_late_frames(self, connection: HubConnection) -> None:
-        """Say that nothing will wake this reader, if it is so: the refusal of a subscription comes before later answers."""
+        """Report it if nothing will wake this reader: the refusal of a subscription comes before later answers."""
         refusal = connection.last_refusal
         if refusal is None or refusal.subject.lower() != self._subject.lower() or self._told_late:
             return

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MOST_HELD = 8 << 20
 """Bytes of messages that may wait for the worker's loop."""
 _ITEM = 1024
-"""Bytes that a message takes beside its body: a stream of empty ones must not fill the memory."""
+"""Bytes of a message beside its body: a stream of empty messages must not fill the memory."""
 _TELL_END_S = 1.0
 """Shortest interval at which a consumer is woken because the end is reached: a wanted last moment may have passed."""
 _END_S = 3.0

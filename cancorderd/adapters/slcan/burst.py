@@ -54,7 +54,7 @@ class Burst:
         return bool(self.data) and not self._is_long(now_s)
 
     def complete(self, now_s: float) -> Replies | None:
-        """Return what has arrived, once it is complete."""
+        """Return the bytes that have arrived, as soon as they are complete."""
         self.talk = b""
         replies = self._after_pause() if now_s >= self._ends_s else self._in_stream(now_s)
         self._has_read = self._has_read or replies is not None
