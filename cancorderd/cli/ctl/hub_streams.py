@@ -48,7 +48,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         "--max-gb",
         metavar="NUMBER",
         type=_size,
-        help="size of each stream; the oldest goes (default: 10)",
+        help="size of each stream; beyond, the oldest frames go (default: 10)",
     )
     parser.add_argument(
         "--max-days", metavar="NUMBER", type=_size, help="age at which frames go (default: 30)"

@@ -45,7 +45,7 @@ def add_parsers(commands: Commands) -> None:
     remove = subcommand.add_command(
         commands,
         "rm",
-        "take the user of a gateway or a viewer away; the stream stays",
+        "remove the user of a gateway or a viewer; the stream stays",
         functools.partial(_run, _remove),
         ("cancorderctl hub rm truck-17", "it is disconnected at once"),
     )
@@ -149,7 +149,7 @@ def _remove(options: argparse.Namespace, box: Box) -> int:
     if options.json:
         print(json.dumps({"removed": options.name}))
         return Exit.DONE
-    print(f"{options.name} may no longer log in. What it stored stays.", file=sys.stderr)
+    print(f"{options.name} may no longer log in. Its stored frames stay.", file=sys.stderr)
     return Exit.DONE
 
 
