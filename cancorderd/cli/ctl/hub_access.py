@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ca", metavar="FILE", help="certificate of the hub's authority (default: the system's)"
     )
-    parser.add_argument("--certificate", metavar="FILE", help="certificate of this machine, if the hub asks for it")
+    parser.add_argument(
+        "--certificate", metavar="FILE", help="certificate of this machine, if the hub asks for it"
+    )
     parser.add_argument("--key", metavar="FILE", help="key of that certificate")
 
 
