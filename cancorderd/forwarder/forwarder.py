@@ -43,8 +43,7 @@ _LOSING_S = 10.0
 _LOCK_EVERY_S = 0.1
 _LOCKED_S = 10.0
 """The forwarder of a daemon that was killed leaves the spool within this time."""
-_END_STREAMS_S = 2.0
-_END_SENT_S = 0.5
+_END_STREAMS_S, _END_SENT_S = 2.0, 0.5
 
 
 class Forwarder:
@@ -121,7 +120,7 @@ class Forwarder:
                 return
             publisher = await self._open_spool()
             tasks.append(asyncio.create_task(publisher.run(), name="publish"))
-            tasks.append(asyncio.create_task(self._spill(), name="spill"))
+            tasks.append(asyncio.create_task(self._spill(publisher), name="spill"))
             done, _ = await asyncio.wait({*tasks, end}, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {end}:
                 task.result()
@@ -325,13 +324,12 @@ class Forwarder:
 
     # Disk
 
-    async def _spill(self) -> None:
+    async def _spill(self, publisher: Publisher) -> None:
         """Write what stays unacknowledged, again and again."""
         while True:
             await asyncio.sleep(_SPILL_EVERY_S)
             before_s = time.monotonic() - max(0.0, self._settings.ram_s - _SPILL_EVERY_S)
-            in_flight = self._publisher.in_flight if self._publisher else []
-            while entries := self._outbox.to_spill(before_s, in_flight)[:_SPILL_BATCHES]:
+            while entries := self._outbox.to_spill(before_s, publisher.in_flight)[:_SPILL_BATCHES]:
                 if not await self._write(entries):
                     break
             if surplus := self._outbox.surplus():
@@ -339,9 +337,11 @@ class Forwarder:
 
     async def _write(self, entries: list[Entry]) -> bool:
         """Write batches; returns whether it was possible."""
+        self._outbox.writing = entries[-1].order
         try:
             segment, size = await self._in_thread(self._disk.append, entries)
         except SpoolUnavailable as error:
+            self._outbox.writing = 0
             if str(error) != self._disk_reason:
                 self.notice("warning", str(error))
             self._disk_reason = str(error)

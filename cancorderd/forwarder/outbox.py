@@ -63,6 +63,8 @@ class Outbox:
         self.segments: list[Segment] = []
         self._memory: deque[Entry] = deque()
         self._memory_bytes = 0
+        self.writing = 0
+        """Order of the last batch that is being written to the disk, until `spilled` is called; 0 if none is."""
         self._taken = 0
         """Order of the latest batch that was taken from the disk or from memory to be sent."""
         self._acknowledged = 0
@@ -88,8 +90,13 @@ class Outbox:
         """Add the youngest batch. Drops the oldest that wait in memory if the disk does not take them."""
         self._memory.append(entry)
         self._memory_bytes += entry.size
-        while self._memory_bytes > MEMORY_BYTES and len(self._memory) > 1:
-            oldest = self._memory.popleft()
+        while self._memory_bytes > MEMORY_BYTES:
+            # Those that are being written will be read from the disk: they are not lost.
+            at = next(at for at, each in enumerate(self._memory) if each.order > self.writing)
+            oldest = self._memory[at]
+            if oldest is entry:
+                break
+            del self._memory[at]
             self._memory_bytes -= oldest.size
             self._dropped(oldest.bus, oldest.head.frames)
 
@@ -122,6 +129,8 @@ class Outbox:
 
     def loaded(self, segment: Segment, entries: Iterable[Entry], end: int) -> None:
         """Take the batches of a segment up to the byte `end`."""
+        if segment not in self.segments:
+            return  # `surplus` has removed it while it was read: its frames are counted as lost
         segment.offset = end
         for entry in entries:
             left = segment.unloaded.get(entry.bus, 0) - entry.head.frames
@@ -178,7 +187,9 @@ class Outbox:
         done = [
             segment
             for segment in self.segments
-            if segment.last <= self._acknowledged and segment.offset >= segment.size
+            if segment.last <= self._acknowledged
+            and segment.offset >= segment.size
+            and (segment.complete or not self.writing)  # what is being written may go to the end of this one
         ]
         self.segments = [segment for segment in self.segments if segment not in done]
         return done
@@ -198,6 +209,7 @@ class Outbox:
 
     def spilled(self, entries: Iterable[Entry], segment: Segment, size: int) -> None:
         """Note that batches were written at the end of `segment`, which has `size` bytes now."""
+        self.writing = 0
         if segment not in self.segments:
             self.segments.append(segment)
         whole = segment.offset == segment.size

@@ -10,9 +10,12 @@ from cancorderd.forwarder.resume import Mark
 from tests.unit.forwarder.batches import SPOOL, batch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cancorderd.forwarder.entry import Entry
 
 FAR = float("inf")
+MUCH = 1 << 40
 
 
 class Rig:
@@ -28,9 +31,19 @@ class Rig:
         for number in numbers:
             self.outbox.add(batch(number))
 
-    def spill(self, before_s: float = FAR, *, name: str = "1", complete: bool = False) -> list[int]:
+    def spill(
+        self,
+        before_s: float = FAR,
+        *,
+        name: str = "1",
+        complete: bool = False,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> list[int]:
+        """Write batches; `meanwhile` is called while the disk is busy."""
         entries = self.outbox.to_spill(before_s, self.sent)
         if entries:
+            self.outbox.writing = entries[-1].order
+            meanwhile()
             segment = next((each for each in self.outbox.segments if each.path == name), None) or Segment(
                 name, entries[0].order
             )
@@ -188,6 +201,52 @@ def test_disk_that_takes_nothing_costs_the_oldest_in_memory() -> None:
         rig.outbox.add(batch(number, size=size))
     assert rig.dropped == {"a": 20}
     assert rig.send() == [3]
+
+
+def test_batches_that_a_slow_disk_is_writing_are_not_dropped_as_well() -> None:
+    rig = Rig(limit=MUCH)
+    size = MEMORY_BYTES // 10
+    for number in range(1, 6):
+        rig.outbox.add(batch(number, size=size))
+
+    def meanwhile() -> None:
+        for number in range(6, 13):
+            rig.outbox.add(batch(number, size=size))
+
+    assert rig.spill(meanwhile=meanwhile) == [1, 2, 3, 4, 5]
+    assert rig.dropped == {"a": 30}
+    assert rig.send() == [1, 2, 3, 4, 5, 9, 10, 11, 12]
+
+
+def test_segment_that_is_being_written_is_needed() -> None:
+    """The disk would remove it behind the write, with the batches in it."""
+    rig = Rig()
+    rig.add(1, 2)
+    rig.send()
+    rig.spill()
+    rig.add(3, 4)
+
+    def meanwhile() -> None:
+        rig.acknowledge(2)
+        assert rig.outbox.finished() == []
+
+    assert rig.spill(meanwhile=meanwhile) == [3, 4]
+    assert rig.send() == [3, 4]
+    rig.acknowledge(2)
+    assert [segment.path for segment in rig.outbox.finished()] == ["1"]
+
+
+def test_segment_that_is_dropped_while_it_is_loaded_is_not_sent_as_well() -> None:
+    rig = Rig(limit=100)
+    for number in (1, 2):
+        rig.add(number)
+        rig.spill(name=str(number), complete=True)
+    segment = rig.outbox.next_load()
+    assert segment
+    assert rig.outbox.surplus() == [segment]
+    rig.outbox.loaded(segment, rig.files["1"], segment.size)
+    assert rig.send() == [2]
+    assert rig.dropped == {"a": 10}
 
 
 def test_without_a_spool_nothing_is_written() -> None:
