@@ -87,7 +87,7 @@ class SideProcess:
         self._requested = False
         """Whether `restart` or `end` was called since the last start."""
         self._at_once = False
-        """Whether `start` was called since the last end: its reason may be gone."""
+        """Whether `start` was called since the process started or ended: a reason not to run may be gone."""
         self._woken = asyncio.Event()
         self.restarts = 0
         """Crashes so far."""
@@ -148,7 +148,7 @@ class SideProcess:
     async def _keep_running(self) -> None:
         failures = 0
         while self._wanted:
-            self._requested = False
+            self._requested = self._at_once = False
             end = await self._run_and_report()
             if self._requested:
                 failures = 0
@@ -158,10 +158,11 @@ class SideProcess:
             self.restarts += decision.crashed
             if decision.reason:
                 self._owner.log(logging.ERROR, decision.reason)
-            if decision.delay_s is None:
+            if decision.delay_s is None and not self._at_once:
                 return
             self._at_once = False
-            at_once = await self._until(lambda: self._requested or self._at_once, decision.delay_s)
+            delay_s = decision.delay_s or 0.0
+            at_once = await self._until(lambda: self._requested or self._at_once, delay_s)
             failures = 0 if at_once else decision.failures
 
     async def _run_and_report(self) -> End:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import socket
 import sys
 import textwrap
@@ -246,6 +248,30 @@ def test_start_waits_for_no_delay(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         assert len(probe.pids()) == 2, "one that runs, runs on"
         await probe.side.stop()
+
+    run(check())
+
+
+def test_start_of_a_process_that_has_just_found_itself_unwanted(tmp_path: Path) -> None:
+    """As a reload that brings [web] while the process that has seen none yet is ending."""
+
+    async def check() -> None:
+        lines = """
+            if count == 1:
+                channel.send(Heartbeat())
+                signal.pause()  # as if it ended slowly
+            if count == 2:
+                channel.send(Heartbeat())
+                time.sleep(1000)
+        """
+        probe = Probe(tmp_path, f"signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))\n{textwrap.dedent(lines)}")
+        probe.side.start()
+        await until(lambda: probe.owner.messages)
+        probe.side.start()
+        os.kill(probe.pids()[0], signal.SIGUSR1)
+        await until(lambda: len(probe.owner.messages) == 2)
+        await probe.side.stop()
+        assert probe.owner.events == ["start", "message", 0, "start", "message", -15]
 
     run(check())
 
