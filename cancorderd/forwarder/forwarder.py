@@ -121,11 +121,13 @@ class Forwarder:
             publisher = await self._open_spool()
             tasks.append(asyncio.create_task(publisher.run(), name="publish"))
             tasks.append(asyncio.create_task(self._spill(publisher), name="spill"))
-            done, _ = await asyncio.wait({*tasks, end}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {end}:
-                task.result()
+            failed = self._gathering.failed
+            done, _ = await asyncio.wait({*tasks, failed, end}, return_when=asyncio.FIRST_COMPLETED)
+            for each in done - {end}:
+                each.result()
             await self._finish()
         finally:
+            self._gathering.close()
             for task in (*tasks, end):
                 task.cancel()
             await asyncio.gather(*tasks, end, return_exceptions=True)
@@ -167,9 +169,8 @@ class Forwarder:
         publisher = self._publisher = Publisher(
             self._settings.access, self._gateway, spools, self._outbox, self
         )
-        if segments:
-            text = f"{sum(frames.values())} frames of earlier starts are on the disk and go first"
-            self.notice("info", text)
+        if left := sum(frames.values()):
+            self.notice("info", f"{left} frames of earlier starts are on the disk and go first")
         self._opened = True
         while self._early:
             self.add_feed(*self._early.pop(0))
@@ -190,7 +191,6 @@ class Forwarder:
             # A successor would count these frames, but it does not know that they were unclear here.
             self._earlier.settle()
             self._account_for_earlier(bus)
-        self._gathering.close()
         self._report_losses(quiet_s=0.0)
         await self._until(lambda: not any(each.waiting for each in self._accounts.values()), _END_SENT_S)
 

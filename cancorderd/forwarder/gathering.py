@@ -32,8 +32,11 @@ class Gathering:
         """Whether new batches have time, because others wait before them."""
         self.most_bytes = _FIRST_BODY
         """Bytes of a body, at most."""
+        self.failed: asyncio.Future[None] = self._loop.create_future()
+        """The exception that ended the rounds. The event loop would log it and go on, with buses that nobody reads any more."""
         self._busy: list[FeedStreams] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def add(self, streams: FeedStreams) -> None:
         """Read these streams in the next round."""
@@ -46,6 +49,8 @@ class Gathering:
         self._hurried = True
 
     def close(self) -> None:
+        """Begin no further round."""
+        self._closed = True
         if self._timer:
             self._timer.cancel()
         self._busy.clear()
@@ -53,14 +58,18 @@ class Gathering:
     def _round(self) -> None:
         self._timer = None
         busy, self._busy = self._busy, []
-        for streams in busy:
-            if streams.read():
-                self._busy.append(streams)
-        self._on_round()
+        try:
+            for streams in busy:
+                if streams.read():
+                    self._busy.append(streams)
+            self._on_round()
+        except Exception as error:  # noqa: BLE001 - whoever waits for `failed` raises it
+            self.close()
+            self.failed.set_exception(error)
         self._schedule()
 
     def _schedule(self) -> None:
-        if self._busy and self._timer is None:
+        if self._busy and self._timer is None and not self._closed:
             self._timer = self._loop.call_later(self._pause_s(), self._round)
             self._hurried = False
 

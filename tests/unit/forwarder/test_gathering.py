@@ -144,6 +144,28 @@ def test_many_bytes_are_read_at_once_in_several_bodies(
     assert rig.rounds == [0.01] * rounds
 
 
+def test_failure_of_a_round_ends_the_rounds(rig: Rig) -> None:
+    a, b = rig.add("a"), rig.add("b")
+
+    def fail(cut: Cut) -> None:
+        raise ZeroDivisionError
+
+    rig.readers["a"]._on_cut = fail
+    rig.send("a", a, 2)
+    rig.send("b", b, 2)
+    rig.loop.run(1.0)
+    assert isinstance(rig.gathering.failed.exception(), ZeroDivisionError)
+    assert rig.rounds == []
+
+
+def test_no_round_follows_the_end(rig: Rig) -> None:
+    a = rig.add("a")
+    rig.gathering.close()
+    rig.send("a", a, 2)
+    rig.loop.run(1.0)
+    assert rig.rounds == []
+
+
 def test_streams_of_a_bus_follow_each_other(rig: Rig) -> None:
     first, second = rig.add("a", 1), rig.add("a", 2)
     rig.send("a", first, 2)

@@ -1,0 +1,58 @@
+"""The parts put together, without a hub: the end in order, and the end by a bug."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cancorderd.config.forward_settings import ForwardSettings
+from cancorderd.forwarder.disk_spool import DiskSpool
+from cancorderd.forwarder.forwarder import Forwarder
+from cancorderd.ipc.messages import NewFeed
+from cancorderd.protocol.feed_mark import feed_mark
+from cancorderd.protocol.packets import packet
+from tests.support.harness import PATIENCE_S
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FRAME = packet(1_000_000, 0x123, 0, bytes(8))
+
+
+def forwarder_with_frames(spool: Path, frames: int) -> tuple[Forwarder, socket.socket]:
+    """Return a forwarder whose hub is away, and the worker's end of a stream with these frames."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    settings = ForwardSettings(url=(f"nats://127.0.0.1:{port}",))
+    forwarder = Forwarder(settings, "truck-17", str(spool), lambda _message: None)
+    worker, stream = socket.socketpair()
+    worker.sendall(feed_mark(0) + FRAME * frames)
+    forwarder.add_feed(NewFeed("a", 1, None), stream)
+    return forwarder, worker
+
+
+def test_end_writes_all_frames(tmp_path: Path) -> None:
+    async def live() -> None:
+        forwarder, worker = forwarder_with_frames(tmp_path, 7)
+        with worker:
+            forwarder.request_end()
+            await asyncio.wait_for(forwarder.run(), PATIENCE_S)
+
+    asyncio.run(live())
+    assert DiskSpool(str(tmp_path), 1 << 20).open()[1] == {"a": 7}
+
+
+def test_bug_in_a_round_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor starts the next one; otherwise a bus would never be read again."""
+
+    async def live() -> None:
+        forwarder, worker = forwarder_with_frames(tmp_path, 7)
+        monkeypatch.setattr(forwarder, "_add", lambda _entry: 1 // 0)
+        with worker, pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(forwarder.run(), PATIENCE_S)
+        forwarder._streams["a"].close()  # as the end of the process
+
+    asyncio.run(live())
