@@ -278,7 +278,7 @@ def _segment_names(folder: str) -> list[str]:
         found = os.listdir(folder)
     except OSError:
         return []
-    return [name for name in found if name.endswith(_SUFFIX) and name.removesuffix(_SUFFIX).isdigit()]
+    return [name for name in found if name.endswith(_SUFFIX) and name.removesuffix(_SUFFIX).isdecimal()]
 
 
 def _size(folder: str) -> int:

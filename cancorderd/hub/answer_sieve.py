@@ -76,7 +76,8 @@ def _payload(words: list[bytes]) -> int:
     if kind not in (b"MSG", b"HMSG"):
         return 0
     size, headers = int(words[-1]), int(words[-2]) if kind == b"HMSG" else 0
-    if not 0 <= headers <= size or len(words) < len(kind) + (kind == b"MSG"):
+    fewest_words = 5 if kind == b"HMSG" else 4
+    if not 0 <= headers <= size or len(words) < fewest_words:
         raise ValueError(words)
     return size + 2
 

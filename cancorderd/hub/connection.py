@@ -80,6 +80,15 @@ class _Client(Client):
         self._open_transport.abort()
         await super()._process_op_err(e)
 
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        try:
+            await super()._close(status, do_cbs)
+        except OSError:
+            # nats-py has flushed into a connection that the server has closed after an error, and reports no end.
+            self._open_transport.abort()
+            if do_cbs and self._closed_cb is not None:
+                await self._closed_cb()
+
 
 class HubConnection:
     """An open connection, logged in. `client` is nats-py's, for publishing and subscribing."""

@@ -262,3 +262,11 @@ def test_segment_without_a_record_is_removed_and_named_unless_it_is_empty(tmp_pa
     assert segments == []
     assert [sentence.partition(": ")[0] for sentence in after.unreadable] == [str(tmp_path / "2.batches")]
     assert list(tmp_path.glob("*.batches")) == []
+
+
+def test_file_with_another_name_is_none_of_ours(tmp_path: Path) -> None:
+    names = ["²³.batches", "notes.batches", "1.txt"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert reopened(tmp_path)[1] == []
+    assert sorted(each.name for each in tmp_path.iterdir() if each.name in names) == sorted(names)

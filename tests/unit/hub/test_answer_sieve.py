@@ -74,6 +74,7 @@ def test_answer_without_a_number_has_none() -> None:
         b"MSG 1 2\r\n",
         b"MSG\r\n",
         b"HMSG a 1 9 8\r\n",
+        b"HMSG a 1 8\r\n",
         b"HMSG a 1 -1 8\r\n",
         b"MSG a 1 -5\r\n",
         b"x" * (1 << 20) + b"y",

@@ -264,7 +264,9 @@ def test_start_of_a_process_that_has_just_found_itself_unwanted(tmp_path: Path) 
                 channel.send(Heartbeat())
                 time.sleep(1000)
         """
-        probe = Probe(tmp_path, f"signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))\n{textwrap.dedent(lines)}")
+        probe = Probe(
+            tmp_path, f"signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))\n{textwrap.dedent(lines)}"
+        )
         probe.side.start()
         await until(lambda: probe.owner.messages)
         probe.side.start()
