@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cancorderd.forwarder.accounts import BusAccount, SentAccount
 from cancorderd.forwarder.batch_maker import QUIET_S, BatchMaker
@@ -121,8 +121,8 @@ class Forwarder:
             publisher = await self._open_spool()
             tasks.append(asyncio.create_task(publisher.run(), name="publish"))
             tasks.append(asyncio.create_task(self._spill(publisher), name="spill"))
-            failed = self._gathering.failed
-            done, _ = await asyncio.wait({*tasks, failed, end}, return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {*tasks, end, self._gathering.failed}
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for each in done - {end}:
                 each.result()
             await self._finish()
