@@ -184,14 +184,15 @@ class Outbox:
 
     def finished(self) -> list[Segment]:
         """Remove the segments whose batches are all acknowledged; returns them."""
-        done = [
-            segment
-            for segment in self.segments
-            if segment.last <= self._acknowledged
-            and segment.offset >= segment.size
-            and (segment.complete or not self.writing)  # what is being written may go to the end of this one
-        ]
-        self.segments = [segment for segment in self.segments if segment not in done]
+        done: list[Segment] = []
+        for segment in self.segments:
+            if segment.last > self._acknowledged:
+                break  # this is called for each batch: those behind it are not looked at
+            # What is being written may go to the end of one that is not complete.
+            if segment.offset >= segment.size and (segment.complete or not self.writing):
+                done.append(segment)
+        if done:
+            self.segments = [segment for segment in self.segments if segment not in done]
         return done
 
     def to_spill(self, made_before_s: float, in_flight: Sequence[Entry]) -> list[Entry]:
