@@ -147,6 +147,8 @@ class DiskSpool:
         except OSError as error:
             self._close()
             raise SpoolUnavailable(self._reason(error)) from error
+        for entry in entries:
+            entry.on_disk = True  # here, too: whoever waits for this may have been cancelled
         return segment, segment.size + len(data)
 
     def complete(self, segment: Segment) -> None:

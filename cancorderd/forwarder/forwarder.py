@@ -205,6 +205,7 @@ class Forwarder:
 
     async def _write_all(self) -> None:
         """Write everything that is not acknowledged."""
+        await self._in_thread(int)  # `_spill` may have been cancelled in a write, which goes on
         while entries := self._outbox.to_spill(float("inf"), [])[:_SPILL_BATCHES]:
             if not await self._write(entries):
                 break
@@ -372,8 +373,7 @@ class Forwarder:
         reasons = [self._loss_reason if losing else "", publisher.reason if publisher else self._waits]
         if self._disk_reason and not losing and not (publisher and publisher.connected):
             reasons.append(self._disk_reason)
-        limit = self._settings.spool_mb * _MB
-        used = self._outbox.waiting_bytes
+        limit, used = self._settings.spool_mb * _MB, self._outbox.waiting_bytes
         retained = self._outbox.kept.since
         ended, self._ended[:] = list(self._ended), []
         self._send(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,11 @@ from cancorderd.protocol.packets import packet
 from tests.support.harness import PATIENCE_S
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from cancorderd.forwarder.entry import Entry
+    from cancorderd.forwarder.outbox import Segment
 
 FRAME = packet(1_000_000, 0x123, 0, bytes(8))
 
@@ -26,7 +31,7 @@ def forwarder_with_frames(spool: Path, frames: int) -> tuple[Forwarder, socket.s
     """Return a forwarder whose hub is away, and the worker's end of a stream with these frames."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    settings = ForwardSettings(url=(f"nats://127.0.0.1:{port}",))
+    settings = ForwardSettings(url=(f"nats://127.0.0.1:{port}",), ram_s=0)
     forwarder = Forwarder(settings, "truck-17", str(spool), lambda _message: None)
     worker, stream = socket.socketpair()
     worker.sendall(feed_mark(0) + FRAME * frames)
@@ -41,6 +46,35 @@ def test_end_writes_all_frames(tmp_path: Path) -> None:
             forwarder.request_end()
             await asyncio.wait_for(forwarder.run(), PATIENCE_S)
 
+    asyncio.run(live())
+    assert DiskSpool(str(tmp_path), 1 << 20).open()[1] == {"a": 7}
+
+
+def test_end_during_a_write_writes_no_frame_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go = threading.Event(), threading.Event()
+    append = DiskSpool.append
+
+    def slow_append(disk: DiskSpool, entries: Sequence[Entry]) -> tuple[Segment, int]:
+        begun.set()
+        assert go.wait(PATIENCE_S)
+        return append(disk, entries)
+
+    def spills() -> bool:
+        return any(task.get_name() == "spill" for task in asyncio.all_tasks())
+
+    async def live() -> None:
+        forwarder, worker = forwarder_with_frames(tmp_path, 7)
+        with worker:
+            running = asyncio.create_task(forwarder.run())
+            await asyncio.to_thread(begun.wait, PATIENCE_S)
+            forwarder.request_end()
+            async with asyncio.timeout(PATIENCE_S):
+                while spills():  # noqa: ASYNC110 - a task of the forwarder
+                    await asyncio.sleep(0.01)
+            go.set()
+            await running
+
+    monkeypatch.setattr(DiskSpool, "append", slow_append)
     asyncio.run(live())
     assert DiskSpool(str(tmp_path), 1 << 20).open()[1] == {"a": 7}
 
