@@ -114,10 +114,10 @@ def validity_notice(whose: str, ends_s: float, now_s: float) -> str | None:
 def certificate_end_s(der: bytes) -> float:
     """Return the end of validity of an X.509 certificate (DER) in seconds since the epoch. Raises ValueError."""
     # RFC 5280, 4.1: SEQUENCE { SEQUENCE { [0] version, serial, algorithm, issuer, SEQUENCE { notBefore, notAfter
-    fields = _elements(_elements(_elements(der)[0][1])[0][1])
-    if fields and fields[0][0] == 0xA0:
-        del fields[0]
     try:
+        fields = _elements(_elements(_elements(der)[0][1])[0][1])
+        if fields and fields[0][0] == 0xA0:
+            del fields[0]
         tag, content = _elements(fields[3][1])[1]
     except IndexError:
         raise ValueError("no certificate") from None

@@ -11,10 +11,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cancorderd.file_thread import FileThread
-from cancorderd.file_thread import NoAnswer as FileNoAnswer
 from cancorderd.hub.absent_module import absent
 from cancorderd.hub.access import inbox_prefix
+from cancorderd.hub.access_files import read_file
 from cancorderd.hub.certificates import (
     certificate_end_s,
     no_certificate,
@@ -59,8 +58,6 @@ PING_INTERVAL_S = 10
 ANSWER_WITHIN_S = 10.0
 _CLOSE_WITHIN_S = 2.0
 _PUBLISH_WITHIN_S = 1.0
-_FILE_WITHIN_S = 5.0
-_FILES = FileThread()
 _PENDING_LIMIT = 4 << 20
 """Bytes that may wait to be written: more than a window of batches."""
 _VIOLATION = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]*)\"", re.IGNORECASE)
@@ -289,7 +286,7 @@ async def connect_to(
     pending_bytes: int = _PENDING_LIMIT,
 ) -> HubConnection:
     """Return a connection to one server of `access`. Raises HubError."""
-    login = await _login(access)
+    login = await read_file(access.credentials or access.password_file, lambda: read_login(access))
     if login.password is not None and not server.tls and not server.loopback:
         raise AccessMistake(
             f"{server}: a password would cross the network unencrypted. Write tls:// instead."
@@ -302,17 +299,6 @@ async def connect_to(
             return await _logged_in(server, access, login, transport, name=name, pending_bytes=pending_bytes)
     except TimeoutError as error:
         raise late(server, progress.stage, within_s) from error
-
-
-async def _login(access: HubAccess) -> Login:
-    """Read the login; a file system that does not answer holds up this attempt only."""
-    reading = _FILES.submit(lambda: read_login(access))
-    try:
-        return await reading.answer(_FILE_WITHIN_S)
-    except FileNoAnswer as error:
-        reading.withdraw()
-        path = access.credentials or access.password_file
-        raise AccessMistake(f"{path}: the file system does not answer. Check its mount.") from error
 
 
 async def _logged_in(
@@ -346,6 +332,7 @@ async def _logged_in(
             closed_cb=connection.on_closed,
             **secrets,
         )
+        connection.ends = await _ends(server, access, login, transport)
     except (nats.errors.Error, OSError, ValueError) as error:
         transport.abort()
         if connection.info.get("tls_verify") and access.certificate is None and _closed_without_reason(error):
@@ -354,7 +341,6 @@ async def _logged_in(
     except BaseException:
         transport.abort()
         raise
-    connection.ends = _ends(server, access, login, transport)
     return connection
 
 
@@ -372,7 +358,7 @@ def _require_nkeys() -> None:
         ) from error
 
 
-def _ends(
+async def _ends(
     server: ServerAddress, access: HubAccess, login: Login, transport: OpenTransport
 ) -> list[tuple[str, float]]:
     ends: list[tuple[str, float | None]] = []
@@ -380,7 +366,8 @@ def _ends(
     if certificate is not None:
         with contextlib.suppress(ValueError):
             ends.append((f"{server}: the certificate of the server", certificate_end_s(certificate)))
-    if access.certificate is not None:
-        ends.append((f"{access.certificate}: this certificate", own_certificate_end_s(access.certificate)))
+    if own := access.certificate:
+        end_s = await read_file(own, lambda: own_certificate_end_s(own))
+        ends.append((f"{own}: this certificate", end_s))
     ends.append((f"{access.credentials}: the user's JWT", login.expires_s))
     return [(whose, end_s) for whose, end_s in ends if end_s is not None]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nats.aio.transport import TcpTransport
 
 from cancorderd.file_thread import FileThread, NoAnswer
+from cancorderd.hub.access_files import read_file
 from cancorderd.hub.certificates import no_tls, tls_context, tls_failure
 from cancorderd.hub.failures import NameUnknown, NotNats, Progress, Stage, TlsFailed, Unreachable
 from cancorderd.printable import error_text
@@ -103,7 +104,7 @@ async def open_transport(
     progress = progress or Progress()
     if not server.tls:
         return await _clear(server, access, progress)
-    context = tls_context(access)
+    context = await _context(access)
     reader, writer = await _connected(server, progress)
     progress.stage = Stage.TLS
     try:
@@ -160,11 +161,19 @@ async def _clear(server: ServerAddress, access: HubAccess, progress: Progress) -
     if info.get("tls_required"):
         progress.stage = Stage.TLS
         try:
-            await writer.start_tls(tls_context(access), server_hostname=server.host)
+            await writer.start_tls(await _context(access), server_hostname=server.host)
         except (ssl.SSLError, OSError) as error:
             writer.transport.abort()
             raise tls_failure(server, error, access) from error
+        except BaseException:
+            writer.transport.abort()
+            raise
     return OpenTransport(reader, writer, greeting)
+
+
+async def _context(access: HubAccess) -> ssl.SSLContext:
+    """Return the TLS of a new connection, with the certificates as they are now. Raises AccessMistake."""
+    return await read_file(access.ca or access.certificate, lambda: tls_context(access))
 
 
 async def _connected(server: ServerAddress, progress: Progress) -> tuple[_Reader, asyncio.StreamWriter]:
