@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -50,19 +51,8 @@ class _Hub:
         return self._answer
 
 
-def _returned(call: Coroutine[Any, Any, object]) -> object:
-    """Run a coroutine that never waits."""
-    try:
-        call.send(None)
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("it waits for more than an answer")
-
-
-def hub_answers(data: bytes) -> None:
-    """Headers and body of whatever answers a request to JetStream."""
-    block, _, body = data.partition(b"\r\n\r\n")
-    hub = cast("HubConnection", _Hub(_Answer(jetstream.headers_of(block), body)))
+async def _call_all(hub: HubConnection) -> None:
+    """Make each kind of request. Raises what is no HubError."""
     calls: tuple[Callable[[], Coroutine[Any, Any, object]], ...] = (
         lambda: jetstream.account_info(hub),
         lambda: jetstream.stream_names(hub),
@@ -73,9 +63,16 @@ def hub_answers(data: bytes) -> None:
     )
     for call in calls:
         try:
-            _returned(call())
+            await call()
         except HubError as error:
             assert str(error).isprintable(), "an unprintable error"
+
+
+def hub_answers(data: bytes) -> None:
+    """Headers and body of whatever answers a request to JetStream."""
+    block, _, body = data.partition(b"\r\n\r\n")
+    hub = cast("HubConnection", _Hub(_Answer(jetstream.headers_of(block), body)))
+    asyncio.run(_call_all(hub))
     window = Window(1, 0.0)
     window.publish(_ENTRY, 0.0)
     window.answer(1, body, jetstream.headers_of(block).get("Status"), 1.0)
