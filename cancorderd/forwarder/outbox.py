@@ -10,6 +10,7 @@ decides; `disk_spool` reads and writes the files.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from cancorderd.forwarder.resume import Mark
 
 MEMORY_BYTES = 6 << 20
-"""Batches in memory that wait for the disk. More than `ram_s` of twelve busy buses; beyond, the oldest are dropped."""
+"""Batches in memory that wait for the disk, beside those that are being written. More than `ram_s` of twelve busy buses;
+beyond, the oldest are dropped."""
 LOAD_BYTES = 1 << 18
 """Batches loaded from the disk at a time."""
 
@@ -91,12 +93,14 @@ class Outbox:
         self._memory.append(entry)
         self._memory_bytes += entry.size
         while self._memory_bytes > MEMORY_BYTES:
-            # Those that are being written will be read from the disk: they are not lost.
-            at = next(at for at, each in enumerate(self._memory) if each.order > self.writing)
-            oldest = self._memory[at]
-            if oldest is entry:
+            # Those that are being written will be read from the disk: they are not lost, and leave the memory soon.
+            written = list(itertools.takewhile(lambda each: each.order <= self.writing, self._memory))
+            if len(self._memory) - len(written) == 1 or (
+                self._memory_bytes - sum(each.size for each in written) <= MEMORY_BYTES
+            ):
                 break
-            del self._memory[at]
+            oldest = self._memory[len(written)]
+            del self._memory[len(written)]
             self._memory_bytes -= oldest.size
             self._dropped(oldest.bus, oldest.head.frames)
 

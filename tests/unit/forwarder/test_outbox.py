@@ -210,12 +210,12 @@ def test_batches_that_a_slow_disk_is_writing_are_not_dropped_as_well() -> None:
         rig.outbox.add(batch(number, size=size))
 
     def meanwhile() -> None:
-        for number in range(6, 13):
+        for number in range(6, 18):
             rig.outbox.add(batch(number, size=size))
 
     assert rig.spill(meanwhile=meanwhile) == [1, 2, 3, 4, 5]
-    assert rig.dropped == {"a": 30}
-    assert rig.send() == [1, 2, 3, 4, 5, 9, 10, 11, 12]
+    assert rig.dropped == {"a": 30}, "ten have room beside those that are being written"
+    assert rig.send() == [1, 2, 3, 4, 5, *range(9, 18)]
 
 
 def test_segment_that_is_being_written_is_needed() -> None:
