@@ -33,8 +33,8 @@ NO_MESSAGE = 10037
 WRONG_LAST_SEQUENCE = 10071
 NO_JETSTREAM_ACCOUNT = 10039
 NO_JETSTREAM_CLUSTER = 10008
-_ASK_AGAIN_AFTER_S = (1.0, 2.0, 3.0)
-"""A cluster without a leader drops requests, so one that only reads is repeated. An uplink may be slow: each waits for longer."""
+_ASK_AGAIN_AFTER_S = (1.0, 1.0, 1.0, 1.0, 2.0, 2.0)
+"""A cluster drops requests while it elects a leader, for 4 to 9 s, so one that only reads is repeated. An uplink may be slow: few times."""
 _MOST_STREAMS = 10_000
 """Names that are read: a server that names more, or the same ones again and again, is not listened to for ever."""
 
