@@ -10,6 +10,8 @@ from typing import NamedTuple
 SID = "4294967295"
 """Number of the answers' subscription. nats-py counts its own from 1, and passes over messages of others."""
 _SID = SID.encode()
+_MOST_DIGITS = 20
+"""Digits of a sequence number (64 bits); Python refuses to read numbers of some thousands."""
 _LONGEST = 1 << 20
 """Bytes of a line, or of an answer. nats-py ends the connection of a server that sends longer ones."""
 
@@ -84,7 +86,7 @@ def _payload(words: list[bytes]) -> int:
 
 def _answer(words: list[bytes], payload: bytes) -> Answer:
     text = words[1].rpartition(b".")[2]
-    number = int(text) if text.isdigit() else -1
+    number = int(text) if text.isdigit() and len(text) <= _MOST_DIGITS else -1
     if words[0] == b"MSG":
         return Answer(number, payload)
     size = int(words[-2])

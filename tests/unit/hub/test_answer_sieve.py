@@ -84,3 +84,9 @@ def test_what_no_server_sends_is_left_to_nats_py(data: bytes) -> None:
     sieve = AnswerSieve()
     assert sieve.sift(answer(1) + data) == ([Answer(1, STORED)], data)
     assert sieve.sift(answer(2)) == ([], answer(2))
+
+
+def test_number_that_is_longer_than_any_sequence_is_none() -> None:
+    answers, others = AnswerSieve().sift(b"MSG _INBOX.%s %s 2\r\n{}\r\n" % (b"9" * 5000, SID.encode()))
+    assert [answer.number for answer in answers] == [-1]
+    assert others == b""
