@@ -1,8 +1,11 @@
 """`python -P -m cancorderd.forwarder NAME --channel N`: the process that forwards the frames of all buses to a hub.
 
 NAME only shows in `ps`. N is the inherited descriptor of the channel to the supervisor. Its first message is
-`ForwarderStart`; streams of buses follow. SIGTERM, or the end of the channel, ends it in order: what the hub has not
+`ForwarderStart`; streams of buses follow. `EndRequest`, or the end of the channel, ends it in order: what the hub has not
 acknowledged is written to the disk.
+
+systemd sends SIGTERM to all processes of a service at once, while the workers still deliver their last frames. It
+therefore ends this process only if nothing else does within a moment.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from cancorderd.config.settings_json import rebuilt
 from cancorderd.hub.failures import LibraryMissing
 from cancorderd.ipc.channel import Channel, ChannelClosed
 from cancorderd.ipc.exit_statuses import WorkerExit
-from cancorderd.ipc.messages import ForwarderStart, GatewayLosses, NewFeed, WorkerEnd
+from cancorderd.ipc.messages import EndRequest, ForwarderStart, GatewayLosses, NewFeed, WorkerEnd
 from cancorderd.standard_error import STANDARD_ERROR, print_without_waiting
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from cancorderd.ipc.channel import ReceivedMessage
     from cancorderd.ipc.messages import Message
 
+_TERMINATED_S = 2.5
+"""From SIGTERM to the end, if the supervisor does not ask for it. By then it has ended the workers (`state_machine.Policy`)."""
 _USAGE = "usage: python -P -m cancorderd.forwarder NAME --channel DESCRIPTOR"
 
 
@@ -71,6 +76,8 @@ class _Supervisor:
                         forwarder.add_feed(message, socket.socket(fileno=descriptors[0]))
                     case GatewayLosses():
                         forwarder.take_losses(message)
+                    case EndRequest():
+                        forwarder.request_end()
 
         asyncio.get_running_loop().add_reader(self._channel.fileno(), read)
         take(first)
@@ -81,8 +88,8 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable(STANDARD_ERROR)
     match arguments:
         case [_name, "--channel", descriptor]:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             return serve(int(descriptor))
     print(_USAGE, file=sys.stderr)
     return 2
@@ -114,7 +121,8 @@ def serve(descriptor: int) -> int:
     async def live() -> None:
         supervisor = _Supervisor(channel)
         forwarder = Forwarder(settings, start.gateway, start.folder, supervisor.send)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, forwarder.request_end)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, lambda: loop.call_later(_TERMINATED_S, forwarder.request_end))
         supervisor.serve(forwarder, received)
         gc.freeze()
         await forwarder.run()

@@ -260,6 +260,10 @@ class NewFeed(NamedTuple):
     """How far the forwarders before this one have brought the bus; None if that is not known."""
 
 
+class EndRequest(NamedTuple):
+    """To the forwarder: end in order. Unlike SIGTERM, it comes only from the supervisor, when the workers have ended."""
+
+
 class GatewayLosses(NamedTuple):
     """To the forwarder: frames of a bus that were lost before its stream, since the daemon started."""
 
@@ -315,6 +319,7 @@ Message = (
     | FeedChange
     | ForwarderStart
     | NewFeed
+    | EndRequest
     | GatewayLosses
     | ForwarderReport
     | NewListeners

@@ -42,6 +42,7 @@ POLICY = SidePolicy(
     refused_s=60.0,
     hung_s=15.0,
     first_message_within_s=120.0,
+    asked=True,
     end_within_s=8.0,  # to write what the hub has not acknowledged
 )
 _STOP_WITHIN_S = 3.0
@@ -130,7 +131,12 @@ class Forwarding:
                 self._process.send(losses)
 
     async def stop(self) -> None:
-        """End the forwarder for good, after the workers have ended. It writes what the hub has not acknowledged."""
+        """End the forwarder for good, after the workers have ended. It writes what the hub has not acknowledged.
+
+        If none runs at present, because one has just crashed, a last one reads what the workers have sent.
+        """
+        if self._streams and not self._process.running:
+            await self._process.started(_STOP_WITHIN_S)
         self._settings = None
         await self._process.stop(_STOP_WITHIN_S)
         self._close_streams()

@@ -56,8 +56,10 @@ class SidePolicy:
     """Time without a message after which the process is taken for hung; nothing urgent depends on it."""
     first_message_within_s: float = 60.0
     """The same before its first message: on a busy machine, a start takes long."""
+    asked: bool = False
+    """Whether the process is asked to end by `EndRequest`, and not by SIGTERM, which a service manager may send, too."""
     end_within_s: float = 2.0
-    """From SIGTERM to SIGKILL."""
+    """From SIGTERM, or `EndRequest`, to SIGKILL."""
 
     def after(self, end: End, failures: int) -> Next:
         """Decide what follows an end, after `failures` failures in a row before it."""

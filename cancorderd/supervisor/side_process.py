@@ -13,7 +13,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from cancorderd.ipc.messages import Notice, WorkerEnd, printable_message
+from cancorderd.ipc.messages import EndRequest, Notice, WorkerEnd, printable_message
 from cancorderd.supervisor.child_process import ChildProcess, end_fact, not_started_reason
 from cancorderd.supervisor.heartbeat import CHECK_EVERY_S, Check, Silence
 from cancorderd.supervisor.side_policy import End
@@ -109,6 +109,15 @@ class SideProcess:
         self._woken.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep_running(), name=self.name)
+
+    async def started(self, within_s: float) -> bool:
+        """Let the process run, at once, and return whether it does, at most `within_s` later."""
+        self.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not self.running:  # noqa: ASYNC110 - it takes a few milliseconds
+                    await asyncio.sleep(0.01)
+        return self.running
 
     def restart(self) -> None:
         """Start the process at once; one that runs ends in order before."""
@@ -217,7 +226,10 @@ class SideProcess:
         return ""
 
     async def _end_in_order(self, process: ChildProcess) -> None:
-        process.signal(signal.SIGTERM)
+        if self._policy.asked:
+            process.send(EndRequest())
+        else:
+            process.signal(signal.SIGTERM)
         if not await self._until(lambda: self._status is not None, self._policy.end_within_s):
             process.signal(signal.SIGKILL)
 

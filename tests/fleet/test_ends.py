@@ -20,9 +20,10 @@ from tests.fleet.test_forwarding import (
     wait_forwarded,
     wait_received,
 )
-from tests.support.harness import Daemon, poll
+from tests.support.harness import Client, Daemon, poll
 from tests.support.hub_account import Hub
 from tests.support.nats_server import PROGRAM, NatsServer
+from tests.support.numbered_frames import number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,3 +129,75 @@ def test_forwarder_that_is_killed_before_it_has_stored_anything(tmp_path: Path) 
             account = drained(daemon, hub)
             account.assert_in_order()
             assert account.missing == account.lost.unknown > RATE
+
+
+def assert_stored_up_to_the_last_of(client: Client, server: NatsServer, folder: Path) -> None:
+    """Assert that the hub gets, from the spool, every frame of the ended bus a, also the last one that a client saw."""
+    poll(lambda: client.ended, what="the end of the client's connection")
+    hub = Hub(server.url, "truck-17")
+    with server, Daemon(folder, forward(server.url) + bus("b", count=100)) as daemon:
+        hub.make_stream()
+        poll(lambda: forwarded(daemon) >= 100 and not lag(daemon), what=f"all frames: {state(daemon)}")
+        account = hub.accounts()["a"]
+        account.assert_complete()
+        assert account.numbers[-1] >= number(client.frames[-1])
+
+
+@pytest.mark.parametrize("forwarder_first", [True, False])
+def test_sigterm_to_all_processes_of_the_daemon(forwarder_first: bool, tmp_path: Path) -> None:
+    """As systemd stops a service: the forwarder is terminated while the workers still deliver their last frames."""
+    server = NatsServer(tmp_path / "hub")
+    with Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+        poll(lambda: lag(daemon) > RATE)
+        with Client(daemon.wait_port("a")) as client:
+            client.wait_frames(RATE // 2)
+            processes = daemon.workers()
+            forwarder = state(daemon)["pid"]
+            processes.sort(key=lambda each: each.pid != forwarder, reverse=not forwarder_first)
+            assert forwarder in {each.pid for each in processes}
+            for process in processes:
+                process.terminate()
+                if process.pid == forwarder and forwarder_first:
+                    client.wait_frames(RATE // 5)
+            assert daemon.stop() == 0
+            assert_stored_up_to_the_last_of(client, server, tmp_path)
+
+
+def test_forwarder_that_somebody_terminates_costs_nothing(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "hub") as server, Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream()
+        wait_forwarded(daemon, RATE)
+        terminated = state(daemon)["pid"]
+        os.kill(terminated, signal.SIGTERM)
+        poll(lambda: state(daemon)["pid"] not in (terminated, None))
+        wait_forwarded(daemon, RATE)
+        account = drained(daemon, hub)
+        account.assert_complete()
+        assert account.lost.total == 0
+
+
+def test_end_of_the_daemon_while_no_forwarder_runs(tmp_path: Path) -> None:
+    """A forwarder that was killed just before has no successor yet: a last one takes what the workers have sent."""
+    server = NatsServer(tmp_path / "hub")
+    with Daemon(tmp_path, forward(server.url, "ram_s = 1") + bus("a")) as daemon:
+        poll(lambda: lag(daemon) > RATE)
+        with Client(daemon.wait_port("a")) as client:
+            # Each end is followed by a longer delay.
+            for _ in range(3):
+                killed = poll(lambda: state(daemon)["pid"])
+                os.kill(killed, signal.SIGKILL)
+                poll(lambda: state(daemon)["pid"] != killed)  # noqa: B023 - in this round
+            assert state(daemon)["pid"] is None
+            client.wait_frames(RATE // 2)
+            assert daemon.stop() == 0
+            poll(lambda: client.ended, what="the end of the client's connection")
+            last = number(client.frames[-1])
+    with server, Daemon(tmp_path, forward(server.url) + bus("b", count=100)) as daemon:
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream()
+        poll(lambda: forwarded(daemon) >= 100 and not lag(daemon), what=f"all frames: {state(daemon)}")
+        account = hub.accounts()["a"]
+        account.assert_in_order()
+        assert account.numbers[-1] >= last
+        assert account.missing <= account.lost.unknown

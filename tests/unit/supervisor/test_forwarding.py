@@ -30,7 +30,7 @@ from cancorderd.ipc.channel import Channel
 from cancorderd.ipc.messages import *
 
 channel = Channel(socket.socket(fileno=int(sys.argv[2])))
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 def report(ended=(), lost=0):
     safe = SafePosition("0123456789abcdef", 42, 7)
@@ -42,6 +42,8 @@ def serve(on_feed):
         select.select([channel], [], [])
         for message, _, descriptors in channel.receive():
             channel.send(Notice("info", repr(message)))
+            if isinstance(message, EndRequest):
+                sys.exit(0)
             if isinstance(message, NewFeed):
                 on_feed(message, socket.socket(fileno=descriptors[0]))
 

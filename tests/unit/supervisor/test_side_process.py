@@ -128,6 +128,49 @@ def test_ended_in_order(tmp_path: Path) -> None:
     run(check())
 
 
+def test_asked_to_end_without_a_signal(tmp_path: Path) -> None:
+    async def check() -> None:
+        lines = """
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(3))
+            select.select([channel], [], [])
+            (received,) = channel.receive()
+            channel.send(Notice("info", type(received.message).__name__))
+            channel.flush_within(10.0)
+        """
+        probe = Probe(tmp_path, lines, replace(POLICY, asked=True, end_within_s=PATIENCE_S))
+        probe.side.start()
+        await until(lambda: len(probe.pids()) == 1)
+        await probe.side.stop()
+        assert probe.owner.events == ["start", 0]
+        assert probe.owner.lines == ["EndRequest"]
+
+    run(check())
+
+
+def test_started_at_once_before_the_end(tmp_path: Path) -> None:
+    async def check() -> None:
+        policy = replace(POLICY, delays=Backoff(PATIENCE_S, PATIENCE_S))
+        probe = Probe(tmp_path, "sys.exit(1) if count == 1 else time.sleep(1000)", policy)
+        probe.side.start()
+        await until(lambda: probe.side.reason)
+        assert await probe.side.started(within_s=PATIENCE_S)
+        assert probe.side.running
+        await until(lambda: len(probe.pids()) == 2)
+        await probe.side.stop()
+
+    run(check())
+
+
+def test_that_cannot_be_started_before_the_end(tmp_path: Path) -> None:
+    async def check() -> None:
+        probe = Probe(tmp_path, "")
+        probe.side = SideProcess("probe", [str(tmp_path / "absent")], POLICY, probe.owner)
+        assert not await probe.side.started(within_s=0.2)
+        await probe.side.stop()
+
+    run(check())
+
+
 def test_killed_if_it_ignores_sigterm(tmp_path: Path) -> None:
     async def check() -> None:
         lines = f"""
