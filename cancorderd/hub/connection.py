@@ -45,7 +45,7 @@ except ImportError as missing:
     raise LibraryMissing("nats-py is not installed. Run pip install 'cancorderd[nats]'.") from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from nats.aio.msg import Msg
 
@@ -143,6 +143,19 @@ class HubConnection:
         """Pass what arrives from now on through a function, which returns the bytes for nats-py."""
         self._transport.filter_arrivals(filtered)
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Turn the exceptions of calls of `client` into ConnectionLost. A connection may end while nobody uses it."""
+        try:
+            yield
+        except (nats.errors.Error, OSError) as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: Exception) -> ConnectionLost:
+        if self._closed.done():
+            return ConnectionLost(str(self._closed.result()))
+        return ConnectionLost(f"{self.server}: the connection ended ({error_text(error)}).")
+
     async def wait_closed(self) -> HubError:
         """Return the reason when the connection has ended."""
         return await asyncio.shield(self._closed)
@@ -197,7 +210,7 @@ class HubConnection:
         except nats.errors.TimeoutError as error:
             raise no_answer(self.server, subject, within_s) from error
         except (nats.errors.Error, OSError) as error:
-            raise ConnectionLost(f"{self.server}: the connection ended ({error_text(error)}).") from error
+            raise self._lost(error) from error
         finally:
             task.cancel()
             waiting.remove((subject, refused))

@@ -66,11 +66,13 @@ async def read_batch(
     inbox = connection.client.new_inbox()
     target = f"{API}.DIRECT.GET.{stream}"
     arriving = _Arriving(connection, stream)
-    subscription = await connection.client.subscribe(
-        inbox, cb=arriving.take, pending_msgs_limit=batch + 16, pending_bytes_limit=0
-    )
+    with connection.in_use():
+        subscription = await connection.client.subscribe(
+            inbox, cb=arriving.take, pending_msgs_limit=batch + 16, pending_bytes_limit=0
+        )
     try:
-        await connection.client.publish(target, json.dumps(request).encode(), reply=inbox)
+        with connection.in_use():
+            await connection.client.publish(target, json.dumps(request).encode(), reply=inbox)
         while True:
             before = len(arriving.messages)
             try:
@@ -84,7 +86,8 @@ async def read_batch(
             return found
     finally:
         if connection.open:
-            await subscription.unsubscribe()
+            with connection.in_use():
+                await subscription.unsubscribe()
 
 
 class _Arriving:

@@ -149,7 +149,8 @@ class HubReader:
         try:
             for notice in connection.notices:
                 self._receiver.notice("warning", notice)
-            await connection.client.subscribe(self._subject, cb=self._on_announcement)
+            with connection.in_use():
+                await connection.client.subscribe(self._subject, cb=self._on_announcement)
             require_recent(connection)
             info = await stream_info(connection, self._stream)
             await self._try_to_read(connection)
