@@ -21,6 +21,7 @@ from cancorderd.forwarder.resume import (
     Foreign,
     ForeignWatch,
     GoOn,
+    Mark,
     Own,
     StreamState,
     Verdict,
@@ -93,8 +94,9 @@ class Publisher:
         self._gateway = gateway
         self._stream = stream_name(gateway)
         self._spools = spools
-        self._stored = 0
-        """Number of our last batch that was acknowledged; 0 if there is none."""
+        self._places = {spool: place for place, spool in enumerate(spools)}
+        self._stored: Mark | None = None
+        """The last batch that was acknowledged."""
         self._sequence = 0
         """Its sequence number in the stream."""
         self._created = ""
@@ -350,8 +352,8 @@ class Publisher:
 
     def _acknowledged(self, entry: Entry) -> None:
         batch = entry.head.batch
-        if batch.spool == self._spools[-1]:
-            self._stored = max(self._stored, batch.number)
+        mark = Mark(self._places.get(batch.spool, -1), batch.number)
+        self._stored = max(self._stored or mark, mark)
         self._outbox.acknowledged(entry)
         self._owner.on_acknowledged(entry)
 

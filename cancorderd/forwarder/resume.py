@@ -32,13 +32,20 @@ class StreamState(NamedTuple):
     """Bytes of the largest message that it stores; 0: no limit of its own."""
 
 
+class Mark(NamedTuple):
+    """A batch in the order of sending: the position of its spool id among ours, and its number."""
+
+    spool: int
+    number: int
+
+
 class Own(NamedTuple):
     """What this forwarder knows of its stream."""
 
     spools: Sequence[str]
     """Spool ids of this machine, the latest (our own) last."""
-    acknowledged: int = 0
-    """Number of our last batch that was acknowledged; 0 if there is none."""
+    acknowledged: Mark | None = None
+    """The last batch that was acknowledged, be it of an earlier start; None if there is none."""
     sequence: int = 0
     """Its sequence number in the stream."""
     created: str = ""
@@ -47,13 +54,6 @@ class Own(NamedTuple):
     """Whether the stream was found empty, and has stored nothing since."""
     made: int | None = None
     """Number of our last batch; None if it is not known."""
-
-
-class Mark(NamedTuple):
-    """The last batch that the hub has: the position of its spool id among ours, and its number."""
-
-    spool: int
-    number: int
 
 
 class GoOn(NamedTuple):
@@ -83,10 +83,11 @@ def resume(state: StreamState, own: Own) -> GoOn | Foreign:
     if state.last.spool == own.spools[-1] and own.made is not None and state.last.number > own.made:
         return Foreign(state.last)  # by its number, all batches that we make would be at the hub already
     mark = Mark(list(own.spools).index(state.last.spool), state.last.number)
-    missing = _acknowledged_behind(mark, own)
-    if not missing:
+    if own.acknowledged is None or own.acknowledged <= mark:
         return GoOn(mark)
-    text = f"the hub has lost the last {missing} batches: they are sent again as far as they are kept (keep_acked_mb)"
+    missing = own.acknowledged.number - mark.number if own.acknowledged.spool == mark.spool else None
+    batches = "its last batches" if missing is None else f"the last {missing} batches"
+    text = f"the hub has lost {batches}: they are sent again as far as they are kept (keep_acked_mb)"
     return GoOn(mark, new_epoch=True, again=True, told=text)
 
 
@@ -101,13 +102,6 @@ def _behind_nothing(state: StreamState, own: Own) -> GoOn:
         return GoOn(None)
     fact = "was deleted and made again" if made_again else "was emptied"
     return GoOn(None, new_epoch=True, told=f"the stream {fact} at the hub: forwarding goes on in a new epoch")
-
-
-def _acknowledged_behind(mark: Mark, own: Own) -> int:
-    """Return how many of our own batches the hub had acknowledged and has no more."""
-    if mark.spool < len(own.spools) - 1:
-        return own.acknowledged
-    return max(0, own.acknowledged - mark.number)
 
 
 class Verdict(enum.Enum):

@@ -43,70 +43,85 @@ def decided(found: StreamState, own: Own) -> tuple[Mark | None, bool, bool]:
         ),
         pytest.param(
             state(SPOOL, 7),
-            Own(SPOOLS, 5, 95, "t0"),
+            Own(SPOOLS, Mark(1, 5), 95, "t0"),
             (Mark(1, 7), False, False),
             id="more than was acknowledged",
         ),
         pytest.param(
-            state(SPOOL, 7), Own(SPOOLS, 7, 100, "t0"), (Mark(1, 7), False, False), id="what was acknowledged"
+            state(SPOOL, 7),
+            Own(SPOOLS, Mark(1, 7), 100, "t0"),
+            (Mark(1, 7), False, False),
+            id="what was acknowledged",
         ),
         pytest.param(
             state(SPOOL, 7, 90),
-            Own(SPOOLS, 9, 95, "t0"),
+            Own(SPOOLS, Mark(1, 9), 95, "t0"),
             (Mark(1, 7), True, True),
             id="a hub that lost its last",
         ),
         pytest.param(
             state(EARLIER, 7, 90),
-            Own(SPOOLS, 9, 95, "t0"),
+            Own(SPOOLS, Mark(1, 9), 95, "t0"),
             (Mark(0, 7), True, True),
             id="a hub that lost all of ours",
         ),
         pytest.param(
+            state(EARLIER, 7, 90),
+            Own(SPOOLS, Mark(0, 9), 95, "t0"),
+            (Mark(0, 7), True, True),
+            id="a hub that lost the last of an earlier start",
+        ),
+        pytest.param(
             StreamState(95, "t0", None, empty=True),
-            Own(SPOOLS, 9, 95, "t0"),
+            Own(SPOOLS, Mark(0, 9), 95, "t0"),
+            (None, True, False),
+            id="purged while an earlier start's were sent",
+        ),
+        pytest.param(
+            StreamState(95, "t0", None, empty=True),
+            Own(SPOOLS, Mark(1, 9), 95, "t0"),
             (None, True, False),
             id="purged",
         ),
         pytest.param(
             StreamState(0, "t0", None, empty=True),
-            Own(SPOOLS, 9, 95, "t0"),
+            Own(SPOOLS, Mark(1, 9), 95, "t0"),
             (None, True, True),
             id="a hub that lost everything",
         ),
         pytest.param(
             StreamState(0, "t1", None, empty=True),
-            Own(SPOOLS, 9, 95, "t0"),
+            Own(SPOOLS, Mark(1, 9), 95, "t0"),
             (None, True, False),
             id="made again",
         ),
         pytest.param(
             StreamState(0, "t1", None, empty=True),
-            Own(SPOOLS, 0, 0, "t0"),
+            Own(SPOOLS, None, 0, "t0"),
             (None, True, False),
             id="made again before",
         ),
         pytest.param(
             StreamState(0, "t0", None, empty=True),
-            Own(SPOOLS, 9, 95, "t0"),
+            Own(SPOOLS, Mark(1, 9), 95, "t0"),
             (None, True, True),
             id="a hub that lost everything",
         ),
         pytest.param(
             StreamState(95, "t0", None, empty=True),
-            Own(SPOOLS, 9, 95, "t0", empty=True),
+            Own(SPOOLS, Mark(1, 9), 95, "t0", empty=True),
             (None, False, False),
             id="purged, and nothing was stored since",
         ),
         pytest.param(
             StreamState(0, "t2", None, empty=True),
-            Own(SPOOLS, 9, 0, "t1", empty=True),
+            Own(SPOOLS, Mark(1, 9), 0, "t1", empty=True),
             (None, True, False),
             id="made again, and again",
         ),
         pytest.param(
             state(SPOOL, 7),
-            Own(SPOOLS, 5, 95, "t0", made=7),
+            Own(SPOOLS, Mark(1, 5), 95, "t0", made=7),
             (Mark(1, 7), False, False),
             id="the last one made",
         ),
@@ -124,7 +139,7 @@ def test_other_batches_and_other_messages_are_foreign(last: BatchId | None) -> N
 def test_batch_of_ours_that_was_never_made_is_foreign() -> None:
     """If it were taken for ours, all batches up to this number would count as stored."""
     last = BatchId(SPOOL, 999_999)
-    assert resume(StreamState(100, "t0", last), Own(SPOOLS, 5, 95, "t0", made=7)) == Foreign(last)
+    assert resume(StreamState(100, "t0", last), Own(SPOOLS, Mark(1, 5), 95, "t0", made=7)) == Foreign(last)
 
 
 def test_foreign_stream_that_stands_still_is_taken_over() -> None:
