@@ -18,7 +18,7 @@ from cancorderd.forwarder.entry import Entry, read_records, record
 from cancorderd.forwarder.outbox import LOAD_BYTES, Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 _SUFFIX = ".batches"
 _IDS = "spool-ids"
@@ -108,11 +108,10 @@ class DiskSpool:
         path = os.path.join(self._folder, _IDS)
         try:
             with open(path, encoding="ascii", errors="replace") as file:
-                known = _SPOOL_ID.findall(file.read())[-_MOST_IDS:]
+                found = _SPOOL_ID.findall(file.read())
         except OSError:
-            known = []
-        known += dict.fromkeys(spool for spool, _ in self.stored if spool not in known)
-        known.append(own)
+            found = []
+        known = [*_in_order(found, dict.fromkeys(spool for spool, _ in self.stored)), own]
         with contextlib.suppress(OSError):
             os.makedirs(self._folder, 0o750, exist_ok=True)
             temporary = f"{path}.new"
@@ -273,6 +272,22 @@ class DiskSpool:
         if error.errno == errno.EROFS:
             return f"{self._folder} is read-only. Mount it for writing, or set daemon.state_dir to another folder."
         return f"the spool cannot be written: {error.strerror or error} ({self._folder}). Check the disk."
+
+
+def _in_order(remembered: Sequence[str], stored: Collection[str]) -> list[str]:
+    """Return the latest of the spool ids that the file has, and all of those that the disk has batches of.
+
+    Both are in the order of their making. One that a power cut has taken from the file is placed by its batches.
+    """
+    latest = set(remembered[-_MOST_IDS:])
+    known = [spool for spool in remembered if spool in latest or spool in stored]
+    following = len(known)
+    for spool in reversed(list(stored)):
+        if spool in known:
+            following = known.index(spool)
+        else:
+            known.insert(following, spool)
+    return known
 
 
 def _segment_names(folder: str) -> list[str]:

@@ -14,6 +14,7 @@ from cancorderd.forwarder.entry import record
 from tests.unit.forwarder.batches import SPOOL, batch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from cancorderd.forwarder.outbox import Segment
@@ -202,6 +203,29 @@ def test_spool_ids_of_batches_on_the_disk_are_known_in_any_case(tmp_path: Path) 
     disk.close()
     after, _, _, _ = reopened(tmp_path)
     assert after.spool_ids("b" * 16) == [SPOOL, "b" * 16]
+
+
+@pytest.mark.parametrize("lost", [[], [0], [20], [299], range(300)])
+def test_spool_ids_stay_in_order_over_hundreds_of_starts_in_one_outage(
+    tmp_path: Path, lost: Sequence[int]
+) -> None:
+    """Batches of an id that is placed too early would pass for had already. The file may have lost some of them."""
+    names = [f"{start:016x}" for start in range(300)]
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    for order, name in enumerate(names, 1):
+        disk.append([batch(1, spool=name, order=order)])
+    disk.close()
+    (tmp_path / "spool-ids").write_text(
+        "".join(f"{name}\n" for at, name in enumerate(names) if at not in lost)
+    )
+    for own in ("a" * 16, "b" * 16):
+        names.append(own)
+        assert reopened(tmp_path)[0].spool_ids(own) == names
+
+
+def test_spool_ids_that_nothing_is_left_of_are_forgotten_at_last(tmp_path: Path) -> None:
+    (tmp_path / "spool-ids").write_text("".join(f"{start:016x}\n" for start in range(1000)))
+    assert DiskSpool(str(tmp_path), LIMIT).spool_ids("a" * 16)[0] == f"{1000 - 256:016x}"
 
 
 def test_folder_is_locked_until_its_forwarder_has_closed_it(tmp_path: Path) -> None:
