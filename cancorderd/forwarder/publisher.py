@@ -149,6 +149,8 @@ class Publisher:
                 try:
                     await self._serve(connection)
                 finally:
+                    if not self._progress:
+                        self._access = self._access.with_last(connection.server)
                     self._put_back()
                     await connection.close()
             except HubError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -93,6 +93,13 @@ class HubAccess:
     def servers(self) -> list[ServerAddress]:
         """Return the servers in the order of trial. Raises ValueError as `server_address`."""
         return [server_address(url) for url in self.url]
+
+    def with_last(self, server: ServerAddress) -> HubAccess:
+        """Return the same access that tries this server last.
+
+        For a server that accepts connections and is of no use: without JetStream, or cut off from its cluster.
+        """
+        return replace(self, url=tuple(sorted(self.url, key=lambda url: server_address(url) == server)))
 
     def mistakes(self) -> Iterator[Mistake]:
         """Return all contradictions in these settings. No file is read."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cancorderd.hub import headers, jetstream
+from tests.fleet.chain import Chain, Ends
 from tests.fleet.test_forwarding import (
     RATE,
     bus,
@@ -89,6 +90,17 @@ def test_another_stream_has_the_subjects(tmp_path: Path) -> None:
         hub.make_stream(subjects=["can.truck-18.*"])
         poll(lambda: "another stream holds can.truck-17.*" in state(daemon)["reason"])
         assert daemon.ctl("status").returncode == 3
+
+
+def test_server_without_jetstream_stands_first(tmp_path: Path) -> None:
+    """As one that is cut off from the rest of its cluster: connections to it are of no use."""
+    useless = NatsServer(tmp_path / "useless")
+    useless.file.write_text(f'listen: "{useless.host}:{useless.port}"\n')
+    server = NatsServer(tmp_path / "hub")
+    urls = f'{useless.url}", "{server.url}'
+    with useless, Chain(tmp_path, ends=Ends(urls, urls), server=server) as chain:
+        chain.sends(RATE)
+        assert chain.judge("first server is of no use") == {}
 
 
 @pytest.mark.parametrize("limit", [1024, 8192])

@@ -146,6 +146,7 @@ class HubReader:
     async def _serve(self) -> None:
         """Read over one connection. Raises HubError when it ends."""
         connection = await open_connection(self._access, f"viewer of {self._subject}")
+        readable = False
         try:
             for notice in connection.notices:
                 self._receiver.notice("warning", notice)
@@ -155,6 +156,7 @@ class HubReader:
             info = await stream_info(connection, self._stream)
             await self._try_to_read(connection)
             self._tell_of_late_frames(connection)
+            readable = True
             self._receiver.connected(str(connection.server))
             while not self._begin.is_set():
                 if not await _set_within(self._begin, connection, QUIET_S):
@@ -165,6 +167,8 @@ class HubReader:
                 if not await _set_within(self._woken, connection, QUIET_S):
                     await self._check(connection)
         finally:
+            if not readable:
+                self._access = self._access.with_last(connection.server)
             await connection.close()
 
     async def _try_to_read(self, connection: HubConnection) -> None:

@@ -165,3 +165,18 @@ def test_only_a_password_is_sent_to_the_server() -> None:
 def test_servers_are_tried_in_the_order_in_which_they_are_written() -> None:
     servers = HubAccess(("tls://b", "a:1", "nats://c:2")).servers()
     assert [str(server) for server in servers] == ["tls://b:4222", "tls://a:1", "nats://c:2"]
+
+
+def test_server_of_no_use_is_tried_last() -> None:
+    access = HubAccess(("tls://one", "two:4222", "tls://three:1"), user="u")
+    first = access.servers()[0]
+    later = access.with_last(first)
+    assert [server.host for server in later.servers()] == ["two", "three", "one"]
+    assert [server.host for server in later.with_last(later.servers()[0]).servers()] == [
+        "three",
+        "one",
+        "two",
+    ]
+    assert later.user == "u"
+    alone = HubAccess(("tls://one",))
+    assert alone.with_last(first) == alone
