@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("cancorderd.forward")
 
 _BACKOFF = Backoff(first_s=0.25, longest_s=5.0, jitter=0.25)
-_REFUSED_S = 1.0
-"""Pause after a refusal without progress."""
+_REFUSED_S, _LONGEST_REFUSED_S = 1.0, 5.0
+"""Pause after a refusal without progress, for each in a row, and the longest."""
 _FOREIGN_LOOK_S = 2.0
 """Interval at which a stream is looked at that holds batches of another gateway, until it is known to move."""
 _CHECK_S = 0.5
@@ -282,7 +282,7 @@ class Publisher:
         self._refusals += 1
         if refusal.code not in _PASSING or self._refusals > 1:
             self._disconnected(f"{connection.server}: {self._sentence(refusal)}", refused=True)
-            await asyncio.sleep(_REFUSED_S)
+            await asyncio.sleep(min(self._refusals * _REFUSED_S, _LONGEST_REFUSED_S))
         elif not self._progress:
             await asyncio.sleep(_REFUSED_S)
         self._progress = False
@@ -313,7 +313,8 @@ class Publisher:
             return
         self._full = False
         while (size := self._outbox.peek_size()) is not None:
-            if not window.has_room(size):
+            # A hub that refuses is offered a single batch: each refusal of a whole window may cost a megabyte.
+            if not window.has_room(size, alone=bool(self._refusals)):
                 self._full = True
                 break
             entry, had = self._outbox.take()

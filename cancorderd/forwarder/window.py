@@ -50,10 +50,10 @@ class Window:
         """Batches in flight, the oldest first."""
         return [entry for _, entry in self._in_flight]
 
-    def has_room(self, size: int) -> bool:
-        """Return whether a further batch of this size may be published. One always may."""
-        if not self._in_flight:
-            return True
+    def has_room(self, size: int, *, alone: bool = False) -> bool:
+        """Return whether a further batch of this size may be published. One always may; `alone`, only one."""
+        if alone or not self._in_flight:
+            return not self._in_flight
         return len(self._in_flight) < MOST_BATCHES and self._bytes + size <= MOST_BYTES
 
     def publish(self, entry: Entry, now_s: float) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +21,7 @@ from tests.fleet.test_forwarding import (
     wait_connected,
     wait_received,
 )
-from tests.support.harness import Daemon, poll
+from tests.support.harness import Daemon, free_port, poll
 from tests.support.hub_account import Hub
 from tests.support.nats_server import PROGRAM, NatsServer
 
@@ -55,7 +57,7 @@ def test_stream_that_stores_nothing(
         hub.make_stream(**wrong)
         poll(lambda: reason in state(daemon)["reason"], what=f"a reason: {state(daemon)}")
         assert daemon.ctl("status").returncode == 3
-        # It is tried again once a second.
+        # It is tried again every few seconds.
         tries = daemon.log.read_text().count("connected to")
         wait_received(daemon, "a", 3 * RATE)
         assert not state(daemon)["connected"]
@@ -63,6 +65,29 @@ def test_stream_that_stores_nothing(
         change_stream(hub, **right)
         wait_connected(daemon)
         assert daemon.ctl("status").returncode == 0
+        drained(daemon, hub).assert_complete()
+
+
+def test_hub_that_refuses_is_offered_one_batch_at_a_time(tmp_path: Path) -> None:
+    """A window of batches with each try would keep an uplink busy that somebody pays by the byte."""
+    port = free_port()
+
+    def messages_in() -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/varz") as answer:
+            return int(json.load(answer)["in_msgs"])
+
+    with (
+        NatsServer(tmp_path / "hub", f'http: "127.0.0.1:{port}"') as server,
+        Daemon(tmp_path, forward(server.url) + bus("a")) as daemon,
+    ):
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream(discard="new", max_msgs=20)
+        poll(lambda: "refuses batches" in state(daemon)["reason"])
+        before = messages_in()
+        wait_received(daemon, "a", 4 * RATE)
+        # Two requests and a batch each time; and no window of some hundred.
+        assert 3 <= messages_in() - before <= 30
+        change_stream(hub, max_msgs=-1)
         drained(daemon, hub).assert_complete()
 
 

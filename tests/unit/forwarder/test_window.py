@@ -81,6 +81,14 @@ def test_window_has_a_bound_in_batches_and_in_bytes() -> None:
     assert not window.has_room(left + 1)
 
 
+def test_batch_that_is_to_be_alone_waits_for_the_one_before() -> None:
+    window = Window(0, 0.0)
+    assert window.has_room(2 * MOST_BYTES, alone=True)
+    window.publish(batch(1), 0.0)
+    assert window.has_room(100)
+    assert not window.has_room(100, alone=True)
+
+
 def test_hub_that_acknowledges_nothing_is_silent() -> None:
     window = Window(0, 0.0)
     assert not window.silent(10 * SILENT_S), "nothing is in flight"
