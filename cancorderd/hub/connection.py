@@ -252,6 +252,10 @@ class HubConnection:
     async def on_closed(self) -> None:
         self._ended(meaning_of_end(self.server, self.client.last_error, login=Login(self.user)))
 
+    async def on_lame_duck(self) -> None:
+        """End the use of a server that is about to stop: its JetStream has stopped, and answers nothing."""
+        self._ended(ConnectionLost(f"{self.server}: is about to stop (lame duck mode). It is tried again."))
+
     def _ended(self, reason: HubError) -> None:
         if not self._closed.done():
             self._closed.set_result(reason)
@@ -343,6 +347,7 @@ async def _logged_in(
             pending_size=pending_bytes,
             error_cb=connection.on_error,
             closed_cb=connection.on_closed,
+            lame_duck_mode_cb=connection.on_lame_duck,
             **secrets,
         )
         connection.ends = await _ends(server, access, login, transport)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from tests.fleet.test_forwarding import (
     lag,
     state,
     wait_connected,
+    wait_forwarded,
     wait_received,
 )
 from tests.support.harness import Daemon, free_port, poll
@@ -115,6 +117,28 @@ def test_another_stream_has_the_subjects(tmp_path: Path) -> None:
         hub.make_stream(subjects=["can.truck-18.*"])
         poll(lambda: "another stream holds can.truck-17.*" in state(daemon)["reason"])
         assert daemon.ctl("status").returncode == 3
+
+
+def test_server_that_is_about_to_stop_is_left(tmp_path: Path) -> None:
+    """In lame duck mode, JetStream answers nothing, and clients are disconnected over minutes."""
+    with (
+        NatsServer(tmp_path / "hub", "lame_duck_duration: 120s\nlame_duck_grace_period: 60s") as server,
+        Daemon(tmp_path, forward(server.url) + bus("a")) as daemon,
+    ):
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream()
+        wait_connected(daemon)
+        wait_forwarded(daemon, RATE)
+        assert server.process
+        server.process.send_signal(signal.SIGUSR2)
+        poll(lambda: "is about to stop (lame duck mode)" in daemon.log.read_text())
+        poll(lambda: not state(daemon)["connected"])
+        assert server.process.poll() is None
+        assert daemon.ctl("status").returncode == 0, "it spools"
+        server.kill()
+        server.start()
+        wait_connected(daemon)
+        drained(daemon, hub).assert_complete()
 
 
 def test_server_without_jetstream_stands_first(tmp_path: Path) -> None:
