@@ -49,6 +49,24 @@ class BusAccount:
             self._base = (kernel, adapter, unknown)
         self.kernel, self.adapter, self.worker_unknown = kernel, adapter, unknown
 
+    def begin_after(self, safe: SafePosition) -> None:
+        """Count the losses that earlier forwarders have not reported, such as those while none ran."""
+        self._base = (safe.kernel, safe.adapter, safe.unknown)
+
+    def take_stored(self, entry: Entry) -> None:
+        """Take a batch of this spool id that is at the hub or on the disk."""
+        head = entry.head
+        kernel, adapter, unknown = self._base or (0, 0, 0)
+        safe = SafePosition(
+            head.batch.spool,
+            entry.position,
+            head.before + head.frames,
+            kernel + head.lost.kernel,
+            adapter + head.lost.adapter,
+            unknown + max(0, head.lost.unknown - self.own_unknown),
+        )
+        self.safe = safe if self.safe is None else max(self.safe, safe)
+
     @property
     def lost(self) -> Losses:
         """Losses since the spool id was made; those of the spool itself are known when a batch is sent."""

@@ -18,7 +18,7 @@ from cancorderd.forwarder.gathering import Gathering
 from cancorderd.forwarder.outbox import Outbox
 from cancorderd.forwarder.publisher import Publisher
 from cancorderd.hub.headers import MAX_BODY
-from cancorderd.ipc.messages import ForwarderReport, NewFeed, Notice, SafePosition
+from cancorderd.ipc.messages import ForwarderReport, NewFeed, Notice
 
 if TYPE_CHECKING:
     import socket
@@ -103,6 +103,7 @@ class Forwarder:
         if feed.bus not in self._streams:
             if feed.safe:
                 self._earlier.take_safe(feed.bus, feed.safe)
+                account.begin_after(feed.safe)
             self._streams[feed.bus] = FeedStreams(
                 self._gathering, lambda cut: self._on_cut(account, cut), self._ended.append
             )
@@ -311,10 +312,7 @@ class Forwarder:
     def _note_safe(self, entry: Entry) -> None:
         """A batch of this start is at the hub or on the disk."""
         if entry.head.batch.spool == self._spool and entry.position:
-            account = self._account(entry.bus)
-            if account.safe is None or account.safe.position < entry.position:
-                stored = entry.head.before + entry.head.frames
-                account.safe = SafePosition(self._spool, entry.position, stored)
+            self._account(entry.bus).take_stored(entry)
 
     def _account_for_earlier(self, bus: str) -> None:
         """Count the frames that an earlier forwarder took along, once it is known what it stored."""

@@ -248,6 +248,10 @@ class SafePosition(NamedTuple):
     """Position in the bus's stream, as its marks count (`protocol.feed_mark`)."""
     stored: int
     """The frames of this bus that were in its batches up to there."""
+    kernel: int = 0
+    """Losses before the stream that these batches have reported, since the daemon started."""
+    adapter: int = 0
+    unknown: int = 0
 
 
 class NewFeed(NamedTuple):

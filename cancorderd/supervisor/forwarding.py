@@ -49,8 +49,6 @@ _STOP_WITHIN_S = 3.0
 """The same as `end_within_s`, but at the end of the daemon, which itself has little time."""
 _LOST = ("kernel", "adapter", "unknown", "feed", "spool")
 _BUFFER = 1 << 20
-_NOTHING = SafePosition("", 0, 0)
-"""Position of a forwarder that has the bus's stream and has reported no stored frame: a crash may cost the first ones."""
 
 
 class _Stream(NamedTuple):
@@ -215,7 +213,10 @@ class Forwarding:
     def _pass_stream(self, number: int) -> None:
         stream = self._streams[number]
         safe = self._safe.get(stream.bus)
-        self._safe.setdefault(stream.bus, _NOTHING)
+        if safe is None:
+            # A forwarder that has the stream and reports no stored frame: a crash may cost the first ones.
+            losses = self._losses.get(stream.bus, GatewayLosses(stream.bus, 0, 0, 0))
+            self._safe[stream.bus] = SafePosition("", 0, 0, losses.kernel, losses.adapter, losses.unknown)
         self._process.send(NewFeed(stream.bus, number, safe), stream.socket.dup())
 
     def _close_streams(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cancorderd.forwarder.accounts import BusAccount, SentAccount
 from cancorderd.hub.headers import Losses
-from cancorderd.ipc.messages import ForwardedBusReport
+from cancorderd.ipc.messages import ForwardedBusReport, SafePosition
 from tests.unit.forwarder.batches import EARLIER, SPOOL, batch
 
 
@@ -54,6 +54,27 @@ def test_report_has_every_place_of_loss() -> None:
     account.own_unknown, account.feed, account.spool = 10, 4, 5
     account.waiting, account.forwarded, account.oldest_waiting = 7, 8, 90.0
     assert account.report(92.26) == ForwardedBusReport("a", 7, 2.3, 8, 1, 2, 13, 4, 5, None)
+
+
+def test_losses_that_earlier_forwarders_did_not_report_count() -> None:
+    account = BusAccount("a")
+    account.take_losses(8, 8, 8)
+    account.begin_after(SafePosition(EARLIER, 100, 100, 5, 6, 7))
+    assert account.lost == Losses(kernel=3, adapter=2, unknown=1)
+
+
+def test_stored_batches_tell_the_next_forwarder_which_losses_they_reported() -> None:
+    account = BusAccount("a")
+    account.begin_after(SafePosition(EARLIER, 100, 100, 5, 6, 7))
+    account.take_stored(batch(2))
+    account.take_stored(batch(1))
+    assert account.safe == SafePosition(SPOOL, 20, 20, 6, 6, 7), "in whatever order they are stored"
+    silent = batch(3, frames=0)
+    silent.position = 20
+    silent.head = silent.head._replace(before=20, lost=Losses(kernel=4, unknown=9))
+    account.own_unknown = 5
+    account.take_stored(silent)
+    assert account.safe == SafePosition(SPOOL, 20, 20, 9, 6, 11)
 
 
 def test_losses_never_count_below_zero() -> None:

@@ -12,7 +12,7 @@ import pytest
 from cancorderd.config.forward_settings import ForwardSettings
 from cancorderd.forwarder.disk_spool import DiskSpool
 from cancorderd.forwarder.forwarder import Forwarder
-from cancorderd.ipc.messages import NewFeed
+from cancorderd.ipc.messages import GatewayLosses, NewFeed, SafePosition
 from cancorderd.protocol.feed_mark import feed_mark
 from cancorderd.protocol.packets import packet
 from tests.support.harness import PATIENCE_S
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 FRAME = packet(1_000_000, 0x123, 0, bytes(8))
 
 
-def forwarder_with_frames(spool: Path, frames: int) -> tuple[Forwarder, socket.socket]:
+def forwarder_with_frames(
+    spool: Path, frames: int, safe: SafePosition | None = None, losses: GatewayLosses | None = None
+) -> tuple[Forwarder, socket.socket]:
     """Return a forwarder whose hub is away, and the worker's end of a stream with these frames."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -35,7 +37,8 @@ def forwarder_with_frames(spool: Path, frames: int) -> tuple[Forwarder, socket.s
     forwarder = Forwarder(settings, "truck-17", str(spool), lambda _message: None)
     worker, stream = socket.socketpair()
     worker.sendall(feed_mark(0) + FRAME * frames)
-    forwarder.add_feed(NewFeed("a", 1, None), stream)
+    forwarder.take_losses(losses or GatewayLosses("a", 0, 0, 0))
+    forwarder.add_feed(NewFeed("a", 1, safe), stream)
     return forwarder, worker
 
 
@@ -48,6 +51,21 @@ def test_end_writes_all_frames(tmp_path: Path) -> None:
 
     asyncio.run(live())
     assert DiskSpool(str(tmp_path), 1 << 20).open()[1] == {"a": 7}
+
+
+def test_losses_while_no_forwarder_ran_are_in_the_first_batch(tmp_path: Path) -> None:
+    async def live() -> None:
+        forwarder, worker = forwarder_with_frames(
+            tmp_path, 7, SafePosition("fedcba9876543210", 0, 0, kernel=5), GatewayLosses("a", 12, 0, 0)
+        )
+        with worker:
+            forwarder.request_end()
+            await asyncio.wait_for(forwarder.run(), PATIENCE_S)
+
+    asyncio.run(live())
+    disk = DiskSpool(str(tmp_path), 1 << 20)
+    (segment,), _, _ = disk.open()
+    assert [entry.head.lost.kernel for entry in disk.load(segment, segment.size)[0]] == [7]
 
 
 def test_end_during_a_write_writes_no_frame_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

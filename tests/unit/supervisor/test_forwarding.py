@@ -33,7 +33,7 @@ channel = Channel(socket.socket(fileno=int(sys.argv[2])))
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 def report(ended=(), lost=0):
-    safe = SafePosition("0123456789abcdef", 42, 7)
+    safe = SafePosition("0123456789abcdef", 42, 7, 5)
     bus = ForwardedBusReport("a", 0, 0.0, 10, 0, 0, lost, 0, 0, safe)
     channel.send(ForwarderReport(True, "", "nats://hub", False, False, 0, 1, None, 0.0, 0, [bus], [*ended]))
 
@@ -112,7 +112,7 @@ async def test_streams_and_losses_reach_every_forwarder(
     killed = "the forwarder was ended by signal 9 (Killed); the next one starts in 0.01 s."
     assert killed in caplog.messages
     assert state(found)["restarts"] == 1
-    safe = "SafePosition(spool='0123456789abcdef', position=42, stored=7)"
+    safe = "SafePosition(spool='0123456789abcdef', position=42, stored=7, kernel=5, adapter=0, unknown=0)"
     assert lines(caplog, "NewFeed(")[1] == f"NewFeed(bus='a', number=1, safe={safe})"
     assert lines(caplog, "GatewayLosses(")[1] == lines(caplog, "GatewayLosses(")[2]
     assert state(found)["buses"][0]["lost"]["unknown"] == 6, "losses of both"
@@ -183,3 +183,25 @@ async def test_forwarder_that_refuses_waits_for_somebody_to_act(
     assert worker.recv(1) == b"", "nobody has the other end"
     worker.close()
     await found.stop()
+
+
+@in_event_loop
+async def test_losses_before_the_first_forwarder_are_not_those_of_the_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first one is killed before it has stored anything."""
+    caplog.set_level("INFO", "cancorderd.forward")
+    found = forwarding("report = lambda: None; serve(lambda feed, sock: None)")
+    found.configure(SETTINGS, str(tmp_path))
+    found.take_losses("a", 5, 6, 7)
+    worker = found.open_feed(bus("a"))
+    assert worker
+    await until(lambda: len(lines(caplog, "NewFeed(")) == 1)
+    found.take_losses("a", 8, 8, 8)
+    assert found.pid
+    os.kill(found.pid, signal.SIGKILL)
+    await until(lambda: len(lines(caplog, "NewFeed(")) == 2)
+    safe = "SafePosition(spool='', position=0, stored=0, kernel=5, adapter=6, unknown=7)"
+    assert lines(caplog, "NewFeed(")[1] == f"NewFeed(bus='a', number=1, safe={safe})"
+    await found.stop()
+    worker.close()
