@@ -11,6 +11,7 @@ from cancorderd.ipc.messages import (
     ClientHandover,
     ClientReport,
     Counts,
+    EndRequest,
     FeedChange,
     ForwardedBusReport,
     ForwarderReport,
@@ -63,8 +64,9 @@ MESSAGES: list[Message] = [
     FeedChange(),
     ForwarderStart("{}", "truck-17", "/var/lib/cancorder/forward/truck-17"),
     NewFeed("body", 3),
-    NewFeed("body", 3, SafePosition("0123456789abcdef", 7, 5)),
+    NewFeed("body", 3, SafePosition("0123456789abcdef", 7, 5, 1, 2, 3)),
     GatewayLosses("body", 1, 2, 3),
+    EndRequest(),
     ForwarderReport(
         True,
         "",
@@ -77,7 +79,9 @@ MESSAGES: list[Message] = [
         4.5,
         5,
         [
-            ForwardedBusReport("body", 1, 2.5, 3, 4, 5, 6, 7, 8, SafePosition("0123456789abcdef", 7, 5)),
+            ForwardedBusReport(
+                "body", 1, 2.5, 3, 4, 5, 6, 7, 8, SafePosition("0123456789abcdef", 7, 5, 1, 2, 3)
+            ),
             ForwardedBusReport("a", 1, 2.5, 3, 4, 5, 6, 7, 8),
         ],
         [1, 2],
