@@ -8,7 +8,9 @@ from cancorderd.hub.headers import Losses
 from cancorderd.ipc.messages import ForwardedBusReport, SafePosition
 
 if TYPE_CHECKING:
-    from cancorderd.forwarder.entry import Entry
+    from collections.abc import Mapping, Sequence
+
+    from cancorderd.forwarder.entry import Entry, Stored
     from cancorderd.hub.headers import BatchHead
 
 
@@ -104,42 +106,65 @@ class SentAccount:
     """The frames that the spool lost between the batches that are sent, by spool id and bus.
 
     Whatever made it lose them (full, damaged, a file that cannot be read), the next batch's `before` shows how many are
-    missing.
+    missing. If nothing is left of a spool id, or of its end, the first batch of the next one reports them.
     """
 
     def __init__(self) -> None:
+        self._spools: Sequence[str] = ()
+        self._stored: Mapping[tuple[str, str], Stored] = {}
+        self._known: set[str] = set()
+        """Buses whose last message at the hub is known, and is ours."""
         self._sent: dict[tuple[str, str], tuple[int, int]] = {}
         """Frames up to the last batch that was sent, and those of them that were lost."""
         self._acknowledged: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def begin(self, spools: Sequence[str], stored: Mapping[tuple[str, str], Stored]) -> None:
+        """Take our spool ids, the latest last, and what earlier starts have left on the disk, by spool id and bus."""
+        self._spools, self._stored = spools, stored
 
     def known(self, bus: str, head: BatchHead) -> None:
         """Take the last message of a bus at the hub."""
         key = (head.batch.spool, bus)
         self._acknowledged[key] = (head.before + head.frames, head.lost.spool)
         self._sent[key] = self._acknowledged[key]
+        if head.batch.spool in self._spools:
+            self._known.add(bus)
 
-    def begin_spool(self, spool: str, bus: str) -> None:
-        """Nothing of a bus has been sent with this spool id."""
-        self._acknowledged.setdefault((spool, bus), (0, 0))
-        self._sent.setdefault((spool, bus), (0, 0))
+    def _begin(self, entry: Entry) -> tuple[int, int]:
+        """Return what `_sent` holds before the first batch of a spool id and bus."""
+        head, bus = entry.head, entry.bus
+        at = self._spools.index(head.batch.spool) if head.batch.spool in self._spools else 0
+        lost = 0
+        for spool in reversed(self._spools[:at]):
+            first, end = self._stored.get((spool, bus), (0, 0))
+            sent = self._sent.get((spool, bus))
+            reached = sent[0] if sent else 0 if bus in self._known else first
+            lost += max(0, end - reached)
+            if sent:
+                break
+        if bus in self._known or head.batch.spool == self._spools[-1]:
+            return 0, lost
+        return head.before, head.lost.spool + lost  # what the hub has of it is not known
 
     def spool_lost(self, entry: Entry) -> int:
         """Return the frames that the spool lost before `entry`, which is sent now."""
         head, key = entry.head, (entry.head.batch.spool, entry.bus)
         if entry.spool_lost is None:
-            reached, lost = self._sent.get(key, (head.before, head.lost.spool))
+            reached, lost = self._sent.get(key) or self._begin(entry)
             entry.spool_lost = lost + max(0, head.before - reached)
         self._sent[key] = (head.before + head.frames, entry.spool_lost)
         return entry.spool_lost
 
     def acknowledged(self, entry: Entry) -> None:
         """Note that the hub has a batch, be it from an earlier connection whose acknowledgements were lost."""
-        if entry.spool_lost is not None:
-            key = (entry.head.batch.spool, entry.bus)
-            reached = (entry.head.before + entry.head.frames, entry.spool_lost)
-            self._acknowledged[key] = reached
-            if self._sent.get(key, reached)[0] < reached[0]:
-                self._sent[key] = reached
+        head, key = entry.head, (entry.head.batch.spool, entry.bus)
+        reached = head.before + head.frames
+        if entry.spool_lost is None and self._acknowledged.get(key, (0, 0))[0] >= reached:
+            return
+        lost = head.lost.spool if entry.spool_lost is None else entry.spool_lost
+        self._acknowledged[key] = (reached, lost)
+        if self._sent.get(key, (0, 0))[0] < reached:
+            self._sent[key] = (reached, lost)
 
     def resume(self) -> None:
         """Batches behind the last acknowledged one are sent again."""

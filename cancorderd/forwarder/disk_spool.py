@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from cancorderd.folder_sync import sync_folder
-from cancorderd.forwarder.entry import Entry, read_records, record
+from cancorderd.forwarder.entry import Entry, Stored, read_records, record
 from cancorderd.forwarder.outbox import LOAD_BYTES, Segment
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class DiskSpool:
         """Bytes that could not be read, apart from torn ends."""
         self.unreadable: list[str] = []
         """Sentences about segments of earlier starts that could not be opened and stay, or held no record."""
-        self.stored: dict[tuple[str, str], int] = {}
-        """Frames of earlier starts up to the last batch on the disk, by spool id and bus."""
+        self.stored: dict[tuple[str, str], Stored] = {}
+        """Frames of earlier starts by spool id and bus."""
 
     def lock(self) -> bool:
         """Keep other forwarders out of the folder until `close`; returns False while another uses it.
@@ -209,7 +209,9 @@ class DiskSpool:
             if isinstance(item, Entry):
                 segment = segment or Segment(path, item.order)
                 segment.add(item)
-                self.stored[item.head.batch.spool, item.bus] = item.head.before + item.head.frames
+                key, head = (item.head.batch.spool, item.bus), item.head
+                first = self.stored[key].first if key in self.stored else head.before
+                self.stored[key] = Stored(first, head.before + head.frames)
         if segment:
             segment.size = len(data)
             segment.complete = True

@@ -66,6 +66,13 @@ class Entry:
         return len(self.body) + _HEAD + len(self.bus)
 
 
+class Stored(NamedTuple):
+    """Frames of a bus and a spool id before their first batch on the disk, and up to the last one."""
+
+    first: int
+    end: int
+
+
 class Damage(NamedTuple):
     """Bytes that hold no whole record."""
 

@@ -99,7 +99,6 @@ class Forwarder:
             self._early.append((feed, sock))
             return
         account = self._account(feed.bus)
-        self._sent.begin_spool(self._spool, feed.bus)
         if feed.bus not in self._streams:
             if feed.safe:
                 self._earlier.take_safe(feed.bus, feed.safe)
@@ -166,7 +165,8 @@ class Forwarder:
         for bus, count in frames.items():
             self._account(bus).waiting += count
         for (spool, bus), stored in self._disk.stored.items():
-            self._earlier.take_stored(spool, bus, stored)
+            self._earlier.take_stored(spool, bus, stored.end)
+        self._sent.begin(spools, self._disk.stored)
         publisher = self._publisher = Publisher(
             self._settings.access, self._gateway, spools, self._outbox, self
         )

@@ -21,7 +21,8 @@ frames are missing here.
 - `kernel`, `adapter`: the gateway never read them (receive buffer full; overrun in the adapter);
 - `unknown`: a worker or a forwarder that was killed had them (as far as is known, at most);
 - `feed`: the forwarder did not take them from the worker in time;
-- `spool`: the spool was full or damaged. Only these frames had been in batches.
+- `spool`: the spool was full or damaged. Only these frames had been in batches; those of an earlier spool id of which
+  nothing follows any more are among them.
 
 Missing frames (see above) that the growth of `spool` does not explain were lost at the hub: its retention passed, or
 the stream was deleted or purged (`retention_loss`).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cancorderd.forwarder.accounts import BusAccount, SentAccount
+from cancorderd.forwarder.entry import Stored
 from cancorderd.hub.headers import Losses
 from cancorderd.ipc.messages import ForwardedBusReport, SafePosition
 from tests.unit.forwarder.batches import EARLIER, SPOOL, batch
@@ -87,7 +88,7 @@ def test_losses_never_count_below_zero() -> None:
 
 def sent(*numbers: int, account: SentAccount | None = None) -> list[int]:
     account = account or SentAccount()
-    account.begin_spool(SPOOL, "a")
+    account.begin([SPOOL], {})
     return [account.spool_lost(batch(number)) for number in numbers]
 
 
@@ -101,7 +102,7 @@ def test_gaps_count_for_the_batch_behind_them() -> None:
 
 def test_batches_that_are_sent_again_report_what_they_did_before() -> None:
     account = SentAccount()
-    account.begin_spool(SPOOL, "a")
+    account.begin([SPOOL], {})
     first, third, fifth = batch(1), batch(3), batch(5)
     assert [account.spool_lost(entry) for entry in (first, third, fifth)] == [0, 10, 20]
     account.acknowledged(first)
@@ -111,7 +112,7 @@ def test_batches_that_are_sent_again_report_what_they_did_before() -> None:
 
 def test_batches_that_are_loaded_again_count_from_the_last_acknowledged_one() -> None:
     account = SentAccount()
-    account.begin_spool(SPOOL, "a")
+    account.begin([SPOOL], {})
     first = batch(1)
     account.spool_lost(first)
     account.acknowledged(first)
@@ -123,7 +124,7 @@ def test_batches_that_are_loaded_again_count_from_the_last_acknowledged_one() ->
 def test_batches_whose_acknowledgements_were_lost_are_no_gap() -> None:
     """The hub has stored them, and its last message says so after the reconnect."""
     account = SentAccount()
-    account.begin_spool(SPOOL, "a")
+    account.begin([SPOOL], {})
     entries = [batch(number) for number in (1, 2, 3)]
     assert [account.spool_lost(entry) for entry in entries] == [0, 0, 0]
     account.acknowledged(entries[0])
@@ -136,7 +137,7 @@ def test_batches_whose_acknowledgements_were_lost_are_no_gap() -> None:
 
 def test_late_acknowledgement_does_not_hide_what_was_sent() -> None:
     account = SentAccount()
-    account.begin_spool(SPOOL, "a")
+    account.begin([SPOOL], {})
     first, second = batch(1), batch(2)
     account.spool_lost(first)
     account.spool_lost(second)
@@ -146,7 +147,7 @@ def test_late_acknowledgement_does_not_hide_what_was_sent() -> None:
 
 def test_without_an_acknowledged_batch_everything_counts_anew() -> None:
     account = SentAccount()
-    account.begin_spool(SPOOL, "a")
+    account.begin([SPOOL], {})
     assert account.spool_lost(batch(4)) == 30
     account.resume()
     assert account.spool_lost(batch(2)) == 10
@@ -154,13 +155,64 @@ def test_without_an_acknowledged_batch_everything_counts_anew() -> None:
 
 def test_earlier_spool_id_counts_from_the_hubs_last_message() -> None:
     account = SentAccount()
+    account.begin([EARLIER, SPOOL], {})
     known = batch(4, spool=EARLIER).head
     account.known("a", known._replace(lost=Losses(spool=30)))
     assert account.spool_lost(batch(5, spool=EARLIER)) == 30
     assert account.spool_lost(batch(7, spool=EARLIER)) == 40
 
 
-def test_earlier_spool_id_of_which_the_hub_has_nothing_counts_from_its_first_batch_here() -> None:
+def test_earlier_spool_id_counts_from_its_first_batch_here_if_the_hub_has_nothing_of_the_bus() -> None:
     account = SentAccount()
+    account.begin([EARLIER, SPOOL], {})
     assert account.spool_lost(batch(5, spool=EARLIER)) == 0
     assert account.spool_lost(batch(7, spool=EARLIER)) == 10
+
+
+OLDEST = "0" * 16
+
+
+def with_earlier(*, known: bool, **stored: tuple[int, int]) -> SentAccount:
+    """Return the account of the last of three starts; the hub has 10 batches of the first, unless it has nothing."""
+    account = SentAccount()
+    names = {"oldest": OLDEST, "earlier": EARLIER}
+    account.begin(
+        [OLDEST, EARLIER, SPOOL], {(names[name], "a"): Stored(*span) for name, span in stored.items()}
+    )
+    if known:
+        account.known("a", batch(10, spool=OLDEST).head)
+    return account
+
+
+def test_batches_that_an_earlier_start_dropped_are_lost_in_the_spool() -> None:
+    """They are not at the hub, which has nothing of this spool id yet."""
+    account = with_earlier(known=True, earlier=(50, 100))
+    assert account.spool_lost(batch(6, spool=EARLIER)) == 50
+
+
+def test_spool_id_of_which_nothing_is_left_is_counted_with_the_next_one() -> None:
+    account = with_earlier(known=True, oldest=(100, 130), earlier=(0, 200))
+    assert account.spool_lost(batch(3)) == 30 + 200 + 20
+    assert account.spool_lost(batch(4)) == 30 + 200 + 20, "once"
+
+
+def test_end_of_a_spool_id_of_which_nothing_is_left_is_counted_with_the_next_one() -> None:
+    account = with_earlier(known=True, oldest=(100, 130), earlier=(0, 200))
+    assert account.spool_lost(batch(12, spool=OLDEST)) == 10
+    assert account.spool_lost(batch(1, spool=EARLIER)) == 10
+    assert account.spool_lost(batch(1)) == 190
+    account.resume()
+    assert account.spool_lost(batch(1)) == 30 + 200
+
+
+def test_spool_ids_that_a_hub_without_messages_may_have_had_count_from_their_first_batch_here() -> None:
+    account = with_earlier(known=False, oldest=(100, 130), earlier=(50, 200))
+    assert account.spool_lost(batch(1)) == 30 + 150
+
+
+def test_batches_that_the_hub_had_already_are_not_lost() -> None:
+    account = with_earlier(known=False, earlier=(0, 20))
+    for number in (1, 2):
+        account.acknowledged(batch(number, spool=EARLIER))
+    account.acknowledged(batch(1, spool=EARLIER))
+    assert account.spool_lost(batch(1)) == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cancorderd.forwarder.disk_spool import DiskSpool, SpoolUnavailable
-from cancorderd.forwarder.entry import record
+from cancorderd.forwarder.entry import Stored, record
 from tests.unit.forwarder.batches import SPOOL, batch
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_next_start_finds_what_is_left(tmp_path: Path) -> None:
     disk.close()
     after, (segment,), frames, highest = reopened(tmp_path)
     assert (frames, highest) == ({"a": 20}, 2)
-    assert after.stored == {(SPOOL, "a"): 20}
+    assert after.stored == {(SPOOL, "a"): Stored(0, 20)}
     assert write(after, 3).path != segment.path, "nothing is appended to an earlier start's file"
     assert numbers(after, segment) == [1, 2]
     after.close()
