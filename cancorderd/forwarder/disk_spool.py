@@ -1,7 +1,7 @@
 """Segment files of the spool. Every call may wait for the disk: use a thread of its own.
 
 The folder holds `<number>.batches` files of records (`entry`), and `spool-ids`: a line for each start of the forwarder,
-by which it knows its own batches at the hub.
+by which it knows its own batches at the hub, with the frames of each bus that the disk held up to its last batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SUFFIX = ".batches"
 _IDS = "spool-ids"
 _MOST_IDS = 256
-_SPOOL_ID = re.compile(r"^[0-9a-f]{16}$", re.MULTILINE)
+_SPOOL_ID = re.compile(r"^([0-9a-f]{16})((?: [A-Za-z0-9_-]+=[0-9]{1,19})*)$", re.MULTILINE)
 """A line of this file; a power cut may leave others."""
 _SEGMENT_BYTES = 4 << 20
 _LARGEST_SEGMENT = 128 << 20
@@ -103,20 +103,28 @@ class DiskSpool:
     def spool_ids(self, own: str) -> list[str]:
         """Return the spool ids of this machine, the latest last, with `own` as the last. Remembers it.
 
-        Those of batches on the disk are among them. Call `open` first.
+        Those of batches on the disk are among them. Call `open` first: `stored` also gets what the disk held then, and what
+        was dropped since.
         """
         path = os.path.join(self._folder, _IDS)
         try:
             with open(path, encoding="ascii", errors="replace") as file:
-                found = _SPOOL_ID.findall(file.read())
+                found = dict(_SPOOL_ID.findall(file.read()))
         except OSError:
-            found = []
-        known = [*_in_order(found, dict.fromkeys(spool for spool, _ in self.stored)), own]
+            found = {}
+        known = [*_in_order(list(found), dict.fromkeys(spool for spool, _ in self.stored)), own]
+        for spool in known:
+            for bus, _, end in (word.partition("=") for word in found.get(spool, "").split()):
+                first, last = self.stored.get((spool, bus), (int(end), 0))
+                self.stored[spool, bus] = Stored(first, max(last, int(end)))
+        ends: dict[str, str] = {}
+        for (spool, bus), (_, last) in self.stored.items():
+            ends[spool] = f"{ends.get(spool, '')} {bus}={last}"
         with contextlib.suppress(OSError):
             os.makedirs(self._folder, 0o750, exist_ok=True)
             temporary = f"{path}.new"
             with open(temporary, "w", encoding="ascii") as file:
-                file.write("\n".join(known) + "\n")
+                file.writelines(f"{spool}{ends.get(spool, '')}\n" for spool in known)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -228,6 +228,22 @@ def test_spool_ids_that_nothing_is_left_of_are_forgotten_at_last(tmp_path: Path)
     assert DiskSpool(str(tmp_path), LIMIT).spool_ids("a" * 16)[0] == f"{1000 - 256:016x}"
 
 
+def test_frames_of_segments_that_were_dropped_are_remembered(tmp_path: Path) -> None:
+    """The next start counts them as lost, if the hub has nothing of them."""
+    disk = DiskSpool(str(tmp_path), LIMIT)
+    first, second = write(disk, 3), batch(1, spool="e" * 16, bus="b", order=9)
+    disk.append([second])
+    disk.close()
+    disk, segments, _, _ = reopened(tmp_path)
+    assert disk.spool_ids("a" * 16) == [SPOOL, "e" * 16, "a" * 16]
+    assert disk.stored == {(SPOOL, "a"): Stored(20, 30), ("e" * 16, "b"): Stored(0, 10)}
+    disk.remove([*segments, first])
+    for own in ("b" * 16, "c" * 16):
+        disk = reopened(tmp_path)[0]
+        assert disk.spool_ids(own)[:3] == [SPOOL, "e" * 16, "a" * 16]
+        assert disk.stored == {(SPOOL, "a"): Stored(30, 30), ("e" * 16, "b"): Stored(10, 10)}
+
+
 def test_folder_is_locked_until_its_forwarder_has_closed_it(tmp_path: Path) -> None:
     first, second = DiskSpool(str(tmp_path / "new"), LIMIT), DiskSpool(str(tmp_path / "new"), LIMIT)
     assert first.lock()
