@@ -99,6 +99,14 @@ def test_mistakes(
     assert words in done.stderr
 
 
+def test_begin_in_the_future_is_told(hub: NatsServer, gateway: StagedGateway) -> None:
+    gateway.send("body", 1)
+    later = moment(time.time_ns() // 1000 + 86_400_000_000)
+    done = dump("nats:truck/body", "--url", hub.url, "--from", later, "--timeout", "0.1")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "--from: is 23h59m ahead, and nothing is printed before." in done.stderr or "1d00h" in done.stderr
+
+
 def test_bus_that_the_hub_does_not_know(hub: NatsServer, gateway: StagedGateway) -> None:
     gateway.send("body", 1)
     done = dump("nats:truck/bdoy", "--url", hub.url, "--from", "all", "--timeout", "2")

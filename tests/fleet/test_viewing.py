@@ -105,6 +105,13 @@ def test_from_and_to_are_time_stamps_of_frames(
         assert len(client.frames) == 199
 
 
+def test_begin_in_the_future_is_shown(hub: NatsServer, gateway: StagedGateway, tmp_path: Path) -> None:
+    gateway.send("body", 1)
+    later = moment(time.time_ns() // 1000 + 86_400_000_000)
+    with viewer(hub, tmp_path, from_=later) as daemon, Client(daemon.wait_port("far")):
+        poll(lambda: daemon.bus("far")["details"]["position"] == 'waits for "from", which is in the future')
+
+
 def test_what_was_lost_on_the_way_is_counted_by_place(
     hub: NatsServer, gateway: StagedGateway, tmp_path: Path
 ) -> None:

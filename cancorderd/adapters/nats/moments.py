@@ -70,7 +70,9 @@ def moment_us(key: str, text: str) -> int:
     except ValueError as error:
         raise MomentError(key, f"{shown} is no moment", remedy) from error
     if moment.tzinfo is None:
-        raise MomentError(key, f"{shown} has no time zone", f"Add Z for UTC, or an offset: {remedy}")
+        raise MomentError(
+            key, f"{shown} has no time zone", f'Add Z for UTC, or an offset, as in "{_EXAMPLE}".'
+        )
     if moment.year > _LAST_YEAR:
         raise MomentError(key, f"{shown} is too far away", remedy)
     since = moment - _EPOCH

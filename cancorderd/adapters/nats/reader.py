@@ -45,6 +45,8 @@ _FEWEST_BYTES, _FIRST_BYTES, _MOST_BYTES = 64 << 10, 256 << 10, 2 << 20
 """Limits of one request. A hub closes a connection that does not take its data in time, so a slow link asks for less."""
 _BRISK_S, _SLOW_S = 0.2, 1.0
 """Duration of a request below which the next may ask for more, and above which it asks for less."""
+_EXPIRY_EVERY_S = 3600.0
+"""Interval at which certificates are looked at."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIER = timedelta(minutes=1)
 """The search for a time stamp also begins with messages that arrived so long before it: a gateway's clock may be wrong."""
@@ -77,7 +79,7 @@ class Receiver(Protocol):
     def connected(self, server: str) -> None:
         """Take note that messages are being read."""
 
-    def disconnected(self, reason: str) -> None:
+    def disconnected(self, failure: HubError) -> None:
         """Take note that no messages can be read."""
 
     def notice(self, level: str, text: str) -> None:
@@ -118,6 +120,10 @@ class HubReader:
         self._strange: set[str] = set()
         """Headers that were missing or useless in a message; each is reported once."""
         self._told_empty = self._told_late = False
+        self._expiry_told: set[str] = set()
+        self._tell_expiry_s = 0.0
+        self._served = False
+        """Whether messages could be read over the present connection."""
         if after is not None:
             self._created = after.created
             self._next = after.sequence + 1
@@ -133,12 +139,12 @@ class HubReader:
         """Read until this task is cancelled."""
         retry_s = _FIRST_RETRY_S
         while True:
-            began_s = time.monotonic()
+            self._served = False
             try:
                 await self._serve()
             except HubError as error:
-                self._receiver.disconnected(str(error))
-            if time.monotonic() - began_s > 2 * _LONGEST_RETRY_S:
+                self._receiver.disconnected(error)
+            if self._served:
                 retry_s = _FIRST_RETRY_S
             await asyncio.sleep(retry_s)
             retry_s = min(_LONGEST_RETRY_S, 2 * retry_s)
@@ -146,30 +152,41 @@ class HubReader:
     async def _serve(self) -> None:
         """Read over one connection. Raises HubError when it ends."""
         connection = await open_connection(self._access, f"viewer of {self._subject}")
-        readable = False
         try:
-            for notice in connection.notices:
-                self._receiver.notice("warning", notice)
+            self._tell_expiry_s = 0.0
+            self._tell_expiry(connection)
             with connection.in_use():
                 await connection.client.subscribe(self._subject, cb=self._on_announcement)
             require_recent(connection)
             info = await stream_info(connection, self._stream)
             await self._try_to_read(connection)
             self._tell_of_late_frames(connection)
-            readable = True
             self._receiver.connected(str(connection.server))
+            self._served = True
             while not self._begin.is_set():
                 if not await _set_within(self._begin, connection, QUIET_S):
                     info = await stream_info(connection, self._stream)
             await self._find_next(connection, info)
             while True:
+                self._tell_expiry(connection)
                 await self._follow(connection)
                 if not await _set_within(self._woken, connection, QUIET_S):
                     await self._check(connection)
         finally:
-            if not readable:
+            if not self._served:
                 self._access = self._access.with_last(connection.server)
             await connection.close()
+
+    def _tell_expiry(self, connection: HubConnection) -> None:
+        """Report certificates and credentials that expire soon; the sentence changes each day."""
+        now_s = time.monotonic()
+        if now_s < self._tell_expiry_s:
+            return
+        self._tell_expiry_s = now_s + _EXPIRY_EVERY_S
+        for sentence in connection.notices:
+            if sentence not in self._expiry_told:
+                self._expiry_told.add(sentence)
+                self._receiver.notice("warning", sentence)
 
     async def _try_to_read(self, connection: HubConnection) -> None:
         """Raise HubError unless messages can be read; report it if there is none of this bus."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cancorderd.adapters.nats.position import Position
     from cancorderd.adapters.nats.reader import Item
     from cancorderd.hub.access import HubAccess
+    from cancorderd.hub.failures import HubError
 
 _MOST_HELD = 8 << 20
 """Bytes of messages that may wait for the worker's loop."""
@@ -41,6 +42,8 @@ class ReaderThread:
     ) -> None:
         self.reason = f"connecting to {' or '.join(access.url)}."
         """Why no messages are read at present; empty while they are."""
+        self.failure: HubError | None = None
+        """The failure of the last connection that has failed."""
         self.trying = True
         """Whether the first attempt to connect is still going on."""
         self.server = ""
@@ -158,8 +161,8 @@ class ReaderThread:
         self.reason, self.server, self.trying = "", server, False
         self.ring()
 
-    def disconnected(self, reason: str) -> None:
-        self.reason, self.trying = reason, False
+    def disconnected(self, failure: HubError) -> None:
+        self.failure, self.reason, self.trying = failure, str(failure), False
         self.ring()
 
     def notice(self, level: str, text: str) -> None:

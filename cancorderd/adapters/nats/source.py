@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from cancorderd.adapters.base import BaseSource
@@ -164,6 +165,8 @@ class NatsSource(BaseSource):
             text = "waits for the first client"
         elif self._over:
             text = 'everything up to "to" is delivered'
+        elif self._from_us > time.time_ns() // 1000:
+            text = 'waits for "from", which is in the future'
         elif self._behind:
             text = f"{self._thread.pending} messages behind"
         else:

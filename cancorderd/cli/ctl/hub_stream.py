@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from cancorderd.cli.ctl import hub_access
+from cancorderd.cli.ctl.quantities import duration
 from cancorderd.cli.ctl.service_file import service_file
 from cancorderd.cli.ctl.terminal import print_error
 from cancorderd.control.client import ControlError
@@ -40,6 +42,7 @@ class HubStream:
         from cancorderd.adapters.nats.account import Account
         from cancorderd.adapters.nats.bodies import BodyDecoder
         from cancorderd.adapters.nats.reader_thread import ReaderThread
+        from cancorderd.hub.failures import HubError
         from cancorderd.protocol.packets import PacketDecoder
 
         self.name = name
@@ -54,9 +57,9 @@ class HubStream:
         while self._thread.trying and time.monotonic() < deadline_s:
             self._thread.wait(0.1)
         if self._thread.reason:
-            reason = self._thread.reason
+            failure = self._thread.failure or HubError(self._thread.reason)
             self._thread.close()
-            raise ControlError(reason, Exit.FAILED)
+            raise hub_access.failed(failure)
 
     @property
     def packets_skipped(self) -> int:
@@ -94,8 +97,9 @@ class HubStream:
         return frames
 
     def close(self) -> None:
-        """End the connection, and print what was lost on the way."""
+        """End the connection, and print notices that are left and what was lost on the way."""
         self._thread.close()
+        self._print_notices()
         if lost := self._account.lost.text(self._bodies.missing):
             print_error(f"{self.name}: lost on the way: {lost}.")
 
@@ -105,6 +109,9 @@ class HubStream:
         if self._thread.reason != self._reason:
             self._reason = self._thread.reason
             print_error(self._reason or f"{self.name}: connected again.")
+        self._print_notices()
+
+    def _print_notices(self) -> None:
         while self._thread.notices:
             print_error(self._thread.notices.popleft()[1])
 
@@ -170,6 +177,8 @@ def open_hub_stream(name: str, options: argparse.Namespace | None) -> HubStream:
         raise ControlError(
             "--to: has passed, and without --from only new frames are printed. Add --from.", Exit.USAGE
         )
+    if (ahead_us := wanted.span.from_us - time.time_ns() // 1000) > 0:
+        print_error(f"--from: is {duration(ahead_us / 1e6)} ahead, and nothing is printed before.")
     access = (
         _access_of(options)
         if options and options.url

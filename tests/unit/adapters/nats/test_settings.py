@@ -89,7 +89,7 @@ def test_span_includes_both_of_its_ends(first_us: int, last_us: int, held: bool)
          'Write "now", "all" or a moment such as "2026-11-25T10:00:00Z".'),
         ("now", "all", "to", '"all" is no moment', 'Write a moment such as "2026-11-25T10:00:00Z".'),
         ("now", "2026-11-25", "to", '"2026-11-25" has no time zone',
-         'Add Z for UTC, or an offset: Write a moment such as "2026-11-25T10:00:00Z".'),
+         'Add Z for UTC, or an offset, as in "2026-11-25T10:00:00Z".'),
         ("1969-12-31T23:59:59Z", None, "from", '"1969-12-31T23:59:59Z" is before 1970, where time stamps begin',
          'Write "now", "all" or a moment such as "2026-11-25T10:00:00Z".'),
         ("1970-01-01T00:00:01Z", "1970-01-01T00:00:00Z", "to",
