@@ -20,7 +20,6 @@ from cancorderd.hub.failures import AccessMistake, NotPermitted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FOLDER = "/etc/cancorder-hub"
 RESERVED = frozenset({"admin", "all"})
 """Names of files in users/ that are nobody's."""
 _PID_FILE = re.compile(r'^\s*pid_file\s*[:=]?\s*"([^"]+)"', re.MULTILINE)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import ssl
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cancorderd.hidden_folders import remedy_if_hidden
-from cancorderd.hub.failures import AccessMistake, NoTls, TlsFailed
+from cancorderd.hub.failures import AccessMistake, NoTls, NotPermitted, TlsFailed
 from cancorderd.printable import error_text
 
 if TYPE_CHECKING:
     from cancorderd.hub.access import HubAccess, ServerAddress
 
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_IN_A_BOX = " (hub in a box: contrib/hub/set-up --renew)"
 _TOLD_S = 30 * 86_400
 """An end of validity is told this long before."""
 
@@ -22,7 +26,7 @@ def tls_context(access: HubAccess) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=access.ca)
     except (OSError, ssl.SSLError) as error:
-        raise AccessMistake(_unusable(access.ca, error, "certificate of an authority (PEM)")) from error
+        raise _unusable(access.ca, error, "certificate of an authority (PEM)") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if access.certificate is not None:
         try:
@@ -34,9 +38,7 @@ def tls_context(access: HubAccess) -> ssl.SSLContext:
             ) from None
         except (OSError, ssl.SSLError) as error:
             reason = f"{access.certificate} with {access.key}"
-            raise AccessMistake(
-                _unusable(reason, error, "certificate and key that belong together (PEM)")
-            ) from error
+            raise _unusable(reason, error, "certificate and key that belong together (PEM)") from error
     return context
 
 
@@ -48,11 +50,14 @@ def _no_password() -> str:
     raise _EncryptedKey
 
 
-def _unusable(path: str | None, error: OSError, wanted: str) -> str:
+def _unusable(path: str | None, error: OSError, wanted: str) -> AccessMistake:
     if isinstance(error, ssl.SSLError):
-        return f"{path}: cannot be used ({error.reason or error_text(error)}). Name a {wanted}."
+        return AccessMistake(
+            f"{path}: cannot be used ({error.reason or error_text(error)}). Name a {wanted}."
+        )
     remedy = remedy_if_hidden(path or "") or "Check path and permission."
-    return f"{path}: cannot be read ({error.strerror or error_text(error)}). {remedy}"
+    kind = NotPermitted if isinstance(error, PermissionError) else AccessMistake
+    return kind(f"{path}: cannot be read ({error.strerror or error_text(error)}). {remedy}")
 
 
 def tls_failure(server: ServerAddress, error: BaseException, access: HubAccess) -> TlsFailed:
@@ -81,7 +86,8 @@ def _verification(server: ServerAddress, error: ssl.SSLCertVerificationError, ac
         case 62 | 64:  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
             return f"its certificate is for another name. Use a name in it, or issue one for {server.host}."
         case 10:  # X509_V_ERR_CERT_HAS_EXPIRED
-            return "its certificate has expired. Renew it at the server, or correct this machine's clock."
+            which = f"its certificate, or {access.ca}," if access.ca else "its certificate"
+            return f"{which} has expired. Renew it at the hub{_IN_A_BOX}, or correct this machine's clock."
         case 9:  # X509_V_ERR_CERT_NOT_YET_VALID
             return "its certificate is not valid yet. Correct this machine's clock."
         case 18 | 19 | 20 | 21:  # self-signed, or the issuer is unknown here
@@ -100,15 +106,41 @@ def no_tls(server: ServerAddress) -> NoTls:
     )
 
 
-def validity_notice(whose: str, ends_s: float, now_s: float) -> str | None:
-    """Return a sentence if a certificate, or credentials, becomes invalid within 30 days."""
-    left_s = ends_s - now_s
-    if left_s > _TOLD_S:
-        return None
-    if left_s <= 0:
-        return f"{whose} has expired. Renew it."
-    days = int(left_s // 86_400)
-    return f"{whose} expires in {days} day{'' if days == 1 else 's'}. Renew it."
+class Validity(NamedTuple):
+    """End of validity of a certificate, or of credentials."""
+
+    whose: str
+    """Place and name, as "FILE: this certificate"."""
+    end_s: float
+    """Seconds since the epoch."""
+    remedy: str
+
+    def notice(self, now_s: float) -> str | None:
+        """Return a sentence if the end is within 30 days."""
+        left_s = self.end_s - now_s
+        if left_s > _TOLD_S:
+            return None
+        if left_s <= 0:
+            return f"{self.whose} has expired. {self.remedy}"
+        days = int(left_s // 86_400)
+        return f"{self.whose} expires in {days} day{'' if days == 1 else 's'}. {self.remedy}"
+
+
+def validities(server: ServerAddress, access: HubAccess, certificate: bytes | None) -> list[Validity]:
+    """Return the ends of the server's certificate (DER) and of those in the files of `access`, as far as they are known."""
+    found: list[tuple[str, float | None, str]] = []
+    if certificate is not None:
+        with contextlib.suppress(ValueError):
+            end_s = certificate_end_s(certificate)
+            found.append((f"{server}: the certificate of the server", end_s, f"Renew it there{_IN_A_BOX}."))
+        if access.ca is not None:
+            remedy = f"Renew it at the hub{_IN_A_BOX}, and copy it here."
+            ends = _ends_in(access.ca)
+            found.append((f"{access.ca}: the authority of the hub", max(ends, default=None), remedy))
+    if access.certificate is not None:
+        ends = _ends_in(access.certificate)
+        found.append((f"{access.certificate}: this certificate", ends[0] if ends else None, "Renew it."))
+    return [Validity(whose, end_s, remedy) for whose, end_s, remedy in found if end_s is not None]
 
 
 def certificate_end_s(der: bytes) -> float:
@@ -148,13 +180,11 @@ def _elements(data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-def own_certificate_end_s(path: str) -> float | None:
-    """Return the end of validity of the first certificate in a PEM file, or None if it cannot be read."""
+def _ends_in(path: str) -> list[float]:
+    """Return the end of validity of each certificate in a PEM file; nothing if it cannot be read."""
     try:
-        with open(path, encoding="ascii") as file:
-            text = file.read()
-        begin = text.index("-----BEGIN CERTIFICATE-----")
-        end = text.index("-----END CERTIFICATE-----", begin) + len("-----END CERTIFICATE-----")
-        return certificate_end_s(ssl.PEM_cert_to_DER_cert(text[begin:end]))
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found = _CERTIFICATE.findall(file.read())
+        return [certificate_end_s(ssl.PEM_cert_to_DER_cert(text)) for text in found]
     except (OSError, ValueError):
-        return None
+        return []

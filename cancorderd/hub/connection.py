@@ -14,12 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cancorderd.hub.absent_module import absent
 from cancorderd.hub.access import inbox_prefix
 from cancorderd.hub.access_files import read_file
-from cancorderd.hub.certificates import (
-    certificate_end_s,
-    no_certificate,
-    own_certificate_end_s,
-    validity_notice,
-)
+from cancorderd.hub.certificates import Validity, no_certificate, validities
 from cancorderd.hub.endings import late, meaning_of_end
 from cancorderd.hub.failures import (
     AccessMistake,
@@ -94,8 +89,8 @@ class HubConnection:
         self.client = client
         self.server = server
         self.user = login.user
-        self.ends: list[tuple[str, float]] = []
-        """Certificates and credentials in use, and when they become invalid, in seconds since the epoch."""
+        self.validities: list[Validity] = []
+        """Certificates and credentials in use, and when they become invalid."""
         self._transport = transport
         self._closed: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
         self._refusals: dict[str, list[tuple[str, asyncio.Future[Refused]]]] = {}
@@ -107,7 +102,7 @@ class HubConnection:
     def notices(self) -> list[str]:
         """Sentences about certificates and credentials that expire within 30 days from now."""
         now_s = time.time()
-        notices = [validity_notice(whose, end_s, now_s) for whose, end_s in self.ends]
+        notices = [validity.notice(now_s) for validity in self.validities]
         return [notice for notice in notices if notice is not None]
 
     @property
@@ -350,7 +345,7 @@ async def _logged_in(
             lame_duck_mode_cb=connection.on_lame_duck,
             **secrets,
         )
-        connection.ends = await _ends(server, access, login, transport)
+        connection.validities = await _validities(server, access, login, transport)
     except (nats.errors.Error, OSError, ValueError) as error:
         transport.abort()
         if connection.info.get("tls_verify") and access.certificate is None and _closed_without_reason(error):
@@ -376,16 +371,12 @@ def _require_nkeys() -> None:
         ) from error
 
 
-async def _ends(
+async def _validities(
     server: ServerAddress, access: HubAccess, login: Login, transport: OpenTransport
-) -> list[tuple[str, float]]:
-    ends: list[tuple[str, float | None]] = []
-    certificate = transport.certificate
-    if certificate is not None:
-        with contextlib.suppress(ValueError):
-            ends.append((f"{server}: the certificate of the server", certificate_end_s(certificate)))
-    if own := access.certificate:
-        end_s = await read_file(own, lambda: own_certificate_end_s(own))
-        ends.append((f"{own}: this certificate", end_s))
-    ends.append((f"{access.credentials}: the user's JWT", login.expires_s))
-    return [(whose, end_s) for whose, end_s in ends if end_s is not None]
+) -> list[Validity]:
+    path = access.ca or access.certificate
+    found = await read_file(path, lambda: validities(server, access, transport.certificate))
+    if login.expires_s is not None:
+        remedy = "Get new credentials from the hub's owner."
+        found.append(Validity(f"{access.credentials}: the user's JWT", login.expires_s, remedy))
+    return found

@@ -136,7 +136,7 @@ class _Arriving:
 
 def _unreadable(connection: HubConnection, stream: str) -> StreamMissing:
     return StreamMissing(
-        f"{connection.server}: {stream} cannot be read. Make it, or allow_direct: "
+        f"{connection.server}: {stream} cannot be read. Make it at the hub, or allow_direct: "
         f"{hub_init(connection.server, gateway_of_stream(stream) or 'GATEWAY')}",
         NO_STREAM,
     )

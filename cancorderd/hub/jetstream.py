@@ -311,8 +311,8 @@ async def _call(
 
 
 def hub_init(server: ServerAddress, gateway: str) -> str:
-    """Return the command with which an administrator of the hub makes or corrects a gateway's stream."""
-    return f"cancorderctl hub init {server} {gateway}"
+    """Return the command with which an administrator makes or corrects a gateway's stream, on a hub in a box."""
+    return f"sudo cancorderctl hub init {server} {gateway}"
 
 
 def _refusal(connection: HubConnection, subject: str, error: Mapping[str, Any]) -> ApiError | NoJetStream:
@@ -321,7 +321,7 @@ def _refusal(connection: HubConnection, subject: str, error: Mapping[str, Any]) 
     if code == NO_STREAM:
         stream = subject.rpartition(".")[2]
         return StreamMissing(
-            f"{connection.server}: there is no stream {stream}. Make it: "
+            f"{connection.server}: there is no stream {stream}. Correct the gateway's name, or make it at the hub: "
             f"{hub_init(connection.server, gateway_of_stream(stream) or 'GATEWAY')}",
             code,
         )

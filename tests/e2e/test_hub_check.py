@@ -148,7 +148,7 @@ def test_each_step_that_fails(hub: HubBox, check: Check, tmp_path: Path) -> None
         (
             keys(hub, "truck-18"),
             "stream",
-            f"there is no stream CAN_truck-18. Make it: cancorderctl hub init {hub.tls_url} truck-18",
+            f"make it at the hub: sudo cancorderctl hub init {hub.tls_url} truck-18",
         ),
         ({"gateway": "truck-18"}, "rights", "no right to publish to $JS.API.STREAM.INFO.CAN_truck-18"),
     ]
@@ -199,7 +199,7 @@ def test_stream_of_another_form(check: Check, tmp_path: Path) -> None:
         other = check(url=[server.url], gateway="other")
         assert other.status == 1
         assert "the buses' subjects are not stored here" in other.output
-        assert "no stream stores can.other.body. Correct it: cancorderctl hub init" in other.output
+        assert "no stream stores can.other.body. Correct it: sudo cancorderctl hub init" in other.output
 
 
 def test_server_that_hangs(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:

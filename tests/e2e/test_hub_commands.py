@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -85,6 +87,7 @@ def test_gateway_from_add_to_rm(hub: HubBox, ctl: Ctl) -> None:
     secret = (hub.box.folder / "truck-1.password").read_text().strip()
     assert len(secret) == 48
     assert secret not in added.stdout + added.stderr
+    assert ctl("add", "--viewer", "seat", "--max-gb", "1", "--folder", hub.box.folder).returncode == 2
     again = ctl("add", "truck-1", "--folder", hub.box.folder)
     assert again.returncode == 1
     assert "exists already" in again.stderr
@@ -179,6 +182,43 @@ def test_init_makes_changes_and_keeps(hub: HubBox, ctl: Ctl) -> None:
     )
     assert replicas.returncode == 1
     assert "fewer --replicas" in replicas.stderr
+
+
+def test_command_that_a_failure_names_works_on_the_hub(
+    hub: HubBox, ctl: Ctl, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ctl("add", "--viewer", "typist", "--folder", hub.box.folder).returncode == 0
+    assert cancorderctl.main(["dump", "nats:ship-1/a", "--url", *login(hub, "typist")]) == 1
+    _, found, command = capsys.readouterr().err.partition("make it at the hub: sudo cancorderctl hub ")
+    assert found
+    assert ctl(*command.split()).returncode == 1, "this machine is no hub"
+    monkeypatch.setattr(hub_access, "FOLDER", str(hub.box.folder))
+    made = ctl(*command.split(), "--max-gb", "0.01")
+    assert made.returncode == 0, made.stderr
+    assert "CAN_ship-1: made" in made.stdout
+    assert ctl("ls", hub.tls_url).returncode == 0
+    assert ctl("ls", hub.tls_url, "--toml").returncode == 1, "tables are for other machines"
+    assert ctl("ls", f"tls://127.0.0.1:{free_port()}").returncode == 1
+
+
+def test_files_that_this_user_may_not_read(
+    hub: HubBox, ctl: Ctl, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests run as root, who may read everything."""
+
+    def refuse(*_words: object, **_keys: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def statuses() -> tuple[int, int]:
+        dumped = cancorderctl.main(["dump", "nats:truck/a", "--url", *login(hub, "admin")])
+        assert "cannot be read (Permission denied)" in capsys.readouterr().err
+        return dumped, ctl("ls", *login(hub, "admin")).returncode
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ssl.SSLContext.load_verify_locations", refuse)
+        assert statuses() == (4, 4)
+    monkeypatch.setattr("cancorderd.hub.login.open", refuse, raising=False)
+    assert statuses() == (4, 4)
 
 
 def test_wrong_usage_and_failures(hub: HubBox, ctl: Ctl, tmp_path: Path) -> None:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import socket
 import ssl
 import subprocess
+import time
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cancorderd.cli.ctl import hub_access
 from cancorderd.hub.access import server_address
+from cancorderd.hub.connection import open_connection
+from cancorderd.hub.jetstream import stream_names
 from tests.support.harness import ROOT
+from tests.support.hub_box import HubBox
+from tests.support.nats_server import PROGRAM
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cancorderd.hub.access import HubAccess
+    from cancorderd.hub.connection import HubConnection
 
 SCRIPT = ROOT / "contrib/hub/set-up"
 WITHOUT_USER = 'id() { echo 1; }; . "$0"'
@@ -25,6 +37,22 @@ def set_up(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["sh", "-c", WITHOUT_USER, SCRIPT, *words], cwd=cwd, capture_output=True, text=True, check=False
     )
+
+
+def shown(certificate: Path, what: str) -> str:
+    return subprocess.run(
+        ["openssl", "x509", "-in", certificate, "-noout", *what.split()],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
+def shorten_authority(folder: Path, days: int) -> None:
+    """Give the authority another certificate, which ends so soon."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-key", "ca.key", "-out", "ca.pem", "-days", str(days),
+         "-subj", "/CN=cancorder hub authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign"],
+        cwd=folder, capture_output=True, check=True,
+    )  # fmt: skip
 
 
 def test_certificates_hold_for_strict_clients(tmp_path: Path) -> None:
@@ -93,3 +121,65 @@ def test_failure_is_told_and_can_be_repeated(tmp_path: Path) -> None:
     assert again.returncode == 1
     assert "is set up already" in again.stderr
     assert set_up("--folder", cwd=tmp_path).returncode == 2
+
+
+def test_renewal_needs_neither_the_servers_key_nor_another_authority(tmp_path: Path) -> None:
+    """As on the machine to which the key of the authority was moved."""
+    assert set_up("--folder", "hub", "hub.example.net", "192.0.2.1", "::1", cwd=tmp_path).returncode == 0
+    hub, elsewhere = tmp_path / "hub", tmp_path / "safe"
+    elsewhere.mkdir()
+    for file in ("ca.pem", "server.pem"):
+        shutil.copy(hub / file, elsewhere)
+    missing = set_up("--renew", "--folder", str(elsewhere), cwd=tmp_path)
+    assert missing.returncode == 1
+    assert f"{elsewhere}/ca.key is missing. Copy it there" in missing.stderr
+    (hub / "ca.key").rename(elsewhere / "ca.key")
+    renewed = set_up("--renew", "--folder", "safe", cwd=tmp_path)
+    assert renewed.returncode == 0, renewed.stderr
+    assert "systemctl reload cancorder-hub" in renewed.stdout
+    before, after = hub / "server.pem", elsewhere / "server.pem"
+    for same in ("-ext subjectAltName,keyUsage,extendedKeyUsage", "-pubkey", "-subject -issuer"):
+        assert shown(before, same) == shown(after, same)
+    assert shown(before, "-serial") != shown(after, "-serial")
+    assert (elsewhere / "ca.pem").read_bytes() == (hub / "ca.pem").read_bytes()
+    assert {file.name for file in elsewhere.iterdir()} == {"ca.key", "ca.pem", "server.pem"}
+    assert set_up("--folder", "safe", "--renew", "other.example.net", cwd=tmp_path).returncode == 0
+    assert "DNS:other.example.net\n" in shown(after, "-ext subjectAltName")
+    good = after.read_bytes()
+    assert set_up("--renew", "--folder", "safe", "999.1.1.1", cwd=tmp_path).returncode == 1
+    assert after.read_bytes() == good
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="nats-server is missing: tests/run installs it")
+def test_renewed_certificates_are_in_force_after_a_reload_and_old_authorities_stay_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def connected(access: HubAccess) -> HubConnection:
+        return await open_connection(access, "test", within_s=60)
+
+    async def reloaded(hub: HubBox) -> list[str]:
+        early = await connected(hub.access())
+        assert set_up("--renew", "--folder", str(hub.box.folder), cwd=tmp_path).returncode == 0
+        await asyncio.to_thread(hub.reload)
+        assert early.open
+        late = await connected(replace(hub.access(), ca=str(tmp_path / "old.pem")))
+        notices = late.notices
+        assert max(validity.end_s for validity in late.validities) > time.time() + 800 * 86_400
+        await late.close()
+        await (await connected(hub.access())).close()
+        await early.close()
+        return notices
+
+    with HubBox(tmp_path / "box") as hub:
+        shutil.copy(hub.box.folder / "ca.pem", tmp_path / "old.pem")
+        assert asyncio.run(reloaded(hub)) == []
+        shorten_authority(hub.box.folder, 20)
+        shutil.copy(hub.box.folder / "ca.pem", tmp_path / "old.pem")
+        (notice,) = asyncio.run(reloaded(hub))
+        assert notice.startswith(f"{tmp_path}/old.pem: the authority of the hub expires in 19 days. Renew it")
+        assert "contrib/hub/set-up --renew" in notice
+        old = replace(hub.access(), ca=str(tmp_path / "old.pem"))
+        for _ in range(2):
+            hub_access.at_hub(old, stream_names)
+        assert capsys.readouterr().err == f"cancorderctl: {notice}\n"
+        assert (hub.box.folder / "ca.pem").read_bytes() != (tmp_path / "old.pem").read_bytes()

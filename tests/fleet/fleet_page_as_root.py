@@ -21,9 +21,14 @@ from tests.support.network_namespace import bring_loopback_up
 SUDO = '#!/bin/sh\nexec "$@"\n'
 SYSTEMCTL = """\
 #!/bin/sh
-# enable --now UNIT
-unit=/etc/systemd/system/$3.service
+# enable --now UNIT, or reload UNIT
+for name; do unit=/etc/systemd/system/$name.service; done
 value() { sed -n "s/^$1=//p" "$unit"; }
+if [ "$1" = reload ]; then
+    MAINPID=$(cat "/run/$(value RuntimeDirectory)/nats-server.pid")
+    eval "$(value ExecReload)"
+    exit
+fi
 for folder in "/run/$(value RuntimeDirectory)" "/var/lib/$(value StateDirectory)"; do
     install -d -o "$(value User)" -g "$(value Group)" -m "$(value StateDirectoryMode)" "$folder"
 done
@@ -128,6 +133,11 @@ def main() -> None:
     seen = run("3. The viewer", viewer)
     assert len(re.findall(r"^ *\S+  [0-9A-F]{3,8}  +\[\d+\]", seen, re.MULTILINE)) == 10, seen
     run("What is safe when", hub)
+    before = (box / "server.pem").read_bytes()
+    assert "valid for 825 days" in run("Looking after a fleet", hub)
+    assert (box / "server.pem").read_bytes() != before
+    poll(lambda: "Reloaded server configuration" in (trial / "nats.log").read_text(errors="replace"))
+    assert listed(viewer)
     check_secrets(trial, box)
     print("the page holds")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from cancorderd.cli.ctl.terminal import print_error
 from cancorderd.control.client import ControlError
 from cancorderd.control.protocol import Exit
 
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FOLDER = "/etc/cancorder-hub"
+"""Folder of the hub in a box."""
 _WITHIN_S = 10.0
+_told: set[str] = set()
+"""Sentences about certificates that were printed: some commands connect several times."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", metavar="FILE", help="key of that certificate")
 
 
-def access_of(options: argparse.Namespace) -> HubAccess:
-    """Return how the options reach the hub. Raises ControlError for those that contradict each other."""
+def access_of(options: argparse.Namespace, *, administrator: bool = True) -> HubAccess:
+    """Return how the options reach the hub. Raises ControlError for those that contradict each other.
+
+    Without a login, it is that of the administrator, if this machine is the hub (and `administrator` allows it).
+    """
     from cancorderd.hub.access import HubAccess
 
     access = HubAccess(
@@ -50,7 +59,24 @@ def access_of(options: argparse.Namespace) -> HubAccess:
     for mistake in access.mistakes():
         place = mistake.key if mistake.key == "url" else f"--{mistake.key.replace('_', '-')}"
         raise ControlError(f"{place}: {mistake.sentence}", Exit.USAGE)
+    if administrator and access == HubAccess(access.url):
+        return _administrator(access) or access
     return access
+
+
+def _administrator(access: HubAccess) -> HubAccess | None:
+    """Return how the administrator of this machine's hub reaches the server of `access`, if that is this hub."""
+    from dataclasses import replace
+
+    from cancorderd.hub.box import Box
+    from cancorderd.hub.failures import HubError
+
+    try:
+        administrator = Box(Path(FOLDER)).access()
+        own = set(administrator.servers()) & set(access.servers())
+    except (HubError, ValueError):  # no hub, or a user who may not administrate it
+        return None
+    return replace(administrator, url=access.url) if own else None
 
 
 def at_hub(access: HubAccess, call: Callable[[HubConnection], Awaitable[T]]) -> T:
@@ -64,6 +90,10 @@ def at_hub(access: HubAccess, call: Callable[[HubConnection], Awaitable[T]]) -> 
 
         async def called() -> T:
             connection = await open_connection(access, "cancorderctl", within_s=_WITHIN_S)
+            for notice in connection.notices:
+                if notice not in _told:
+                    _told.add(notice)
+                    print_error(notice)
             try:
                 return await call(connection)
             finally:

@@ -50,7 +50,8 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     from cancorderd.hub.overview import overview
 
-    access = hub_access.access_of(options)
+    # The tables are for other machines, which must not have the administrator's password.
+    access = hub_access.access_of(options, administrator=not options.toml)
     found, silent = hub_access.at_hub(access, overview)
     now_s = time.time()
     if options.json:

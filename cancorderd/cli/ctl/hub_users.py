@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from cancorderd.hub.connection import HubConnection
     from cancorderd.hub.streams import Outcome
 
-_FOLDER = "/etc/cancorder-hub"
 _IN_FORCE_S = 10.0
 """Longest time in which a server reads its users anew."""
 _LOOK_AGAIN_S = 0.2
@@ -53,7 +52,10 @@ def add_parsers(commands: Commands) -> None:
         subcommand.add_json(parser)
         parser.add_argument("name", metavar="GATEWAY", help="name of the gateway or viewer")
         parser.add_argument(
-            "--folder", metavar="FOLDER", default=_FOLDER, help="folder of the hub (default: %(default)s)"
+            "--folder",
+            metavar="FOLDER",
+            default=hub_access.FOLDER,
+            help="folder of the hub (default: %(default)s)",
         )
 
 
@@ -64,6 +66,8 @@ def _run(action: Callable[[argparse.Namespace, Box], int], options: argparse.Nam
 
     if not subjects.is_gateway_name(options.name):
         raise ControlError(not_a_name(options.name), Exit.USAGE)
+    if getattr(options, "viewer", False) and limits_of(options)[1]:
+        raise ControlError("A viewer has no stream to limit. Omit the limits, or --viewer.", Exit.USAGE)
     box = Box(Path(options.folder).absolute())
     try:
         with box.locked(_tell_of_wait):
