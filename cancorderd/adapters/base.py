@@ -65,6 +65,8 @@ class Source(Protocol):
     """The same, of sentences that are no events: what a simulation does."""
     paced: bool
     """Whether frames can wait for the clients: then the worker sets `room` before it calls `due` and `read`."""
+    resumable: bool
+    """Whether the next worker's source goes on at `position`: the worker reports it soon after each batch."""
     room: int
     """Bytes of packets that the slowest client has room for."""
 
@@ -130,7 +132,7 @@ class BaseSource:
         self.setting_up = self.proving = False
         self.notices: list[tuple[str, str]] = []
         self.narration: list[tuple[str, str]] = []
-        self.paced = False
+        self.paced = self.resumable = False
         self.room = 0
 
     def fileno(self) -> int | None:

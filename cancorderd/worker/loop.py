@@ -51,6 +51,8 @@ GATHER_BELOW = 64
 REPORT_EVERY_S = 1.0
 AUDIENCE_REPORT_S = 0.05
 """Delay until a client that connects or leaves is reported, and so shown in `status`."""
+POSITION_REPORT_S = 0.1
+"""Delay until frames that the next worker must not deliver again are reported, together with their counts."""
 REOPEN_S = 0.25
 """Interval between attempts to open an absent adapter."""
 WATCHED_REOPEN_S = 1.0
@@ -337,6 +339,8 @@ class WorkerLoop:
     def _deliver(self, batch: Batch, now_s: float) -> None:
         """Send a batch whose reading began at `now_s`."""
         frames = batch.frames
+        if self._source and self._source.resumable:
+            self._next_report_s = min(self._next_report_s, now_s + POSITION_REPORT_S)
         if frames:  # remote and error frames are no sign of life: silence must not depend on who reads them
             self._last_frame_s = self._latest_frame_s = now_s
             self._received += frames

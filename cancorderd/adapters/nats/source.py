@@ -58,6 +58,7 @@ class NatsSource(BaseSource):
         self.waiting = self._thread.reason
         self.setting_up = True
         self.paced = not self._live
+        self.resumable = True
         if settings.recorded:
             self._begin()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -259,6 +260,33 @@ def test_frames_are_sent_counted_and_the_client_is_handed_over_at_a_can_error(st
     assert (counts.received, counts.payload_bytes) == (15, 15 * 8)
     assert (counts.sent, counts.sent_bytes) == (15, 15 * PACKET_BYTES)
     assert stage.messages[-2:] == [handover(sent=15), WorkerEnd(str(UNPLUGGED))]
+
+
+def test_position_of_the_last_batch_is_reported_soon(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each frame that no report holds would be delivered again if this worker was killed."""
+    monkeypatch.setattr(loop, "REPORT_EVERY_S", 1000.0)
+
+    class Positions(PipeSource):
+        def position(self) -> str:
+            left = len(self.batches)
+            if left == 1:  # the report of the first audience
+                self.writer.send(b"x")
+            elif not left:
+                stage.loop.stop()
+            return str(left)
+
+        def read(self, now_s: float) -> Batch:
+            return super().read(now_s) if self.batches else EMPTY_BATCH
+
+    source = Positions(batch(0, 10), batch(10, 5))
+    source.resumable = True
+    source.reader.recv(2)
+    too_late = threading.Timer(PATIENCE_S, os.kill, (os.getpid(), signal.SIGTERM))
+    too_late.start()
+    stage.run(lambda _settings: source)
+    too_late.cancel()
+    (soon, _end) = [report for report in stage.reports if report.position == "0"]
+    assert soon.counts.received == 15
 
 
 def test_open_source_that_is_not_proved_is_waiting_until_it_is(stage: Stage) -> None:
