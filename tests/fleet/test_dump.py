@@ -80,6 +80,23 @@ def test_live_frames_go_on_over_a_hub_that_was_killed(
     assert numbers_in((tmp_path / "out").read_text()) == list(range(20))
 
 
+def test_losses_are_printed_at_sigterm(hub: NatsServer, gateway: StagedGateway) -> None:
+    """`timeout` and service managers end a command so."""
+    gateway.send("body", 1)
+    gateway.lose("body", spool=3)
+    gateway.send("body", 1)
+    words = [*COMMAND, "nats:truck/body", "--from", "all", "--url", hub.url, "--json"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout
+        assert ['"data"' in process.stdout.readline() for _ in range(2)] == [True, True]
+        process.terminate()
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert errors == "cancorderctl: nats:truck/body: lost on the way: spool 3.\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [

@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
-from cancorderd.cli.ctl import dump_options, hub_stream, subcommand
+from cancorderd.cli.ctl import dump_options, hub_stream, sigterm, subcommand
 from cancorderd.cli.ctl.terminal import in_colours, on_terminal, print_error, print_lines
 from cancorderd.control.client import ControlError
 from cancorderd.control.protocol import Exit
@@ -59,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     decoder = _decoder(options.decode, j1939=options.j1939)
     lasting = sys.stdout.isatty() if options.reconnect is None else options.reconnect
     with ExitStack() as stack:
+        stack.enter_context(sigterm.as_ctrl_c())
         sources = open_sources(
             options.sources, options.socket, errors=options.errors, lasting=lasting, hub=options
         )

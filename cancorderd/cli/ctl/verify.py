@@ -8,7 +8,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from cancorderd.cli.ctl import subcommand
+from cancorderd.cli.ctl import sigterm, subcommand
 from cancorderd.cli.ctl.terminal import print_error
 from cancorderd.control.protocol import Exit
 
@@ -83,7 +83,8 @@ def run(options: argparse.Namespace) -> int:
     (source,) = open_sources([options.source], options.socket)
     try:
         try:
-            ended = not _observe(judge, source, options.count, options.seconds)
+            with sigterm.as_ctrl_c():
+                ended = not _observe(judge, source, options.count, options.seconds)
         except KeyboardInterrupt:
             ended = False
         dropped = frames_dropped([source], options.socket)
