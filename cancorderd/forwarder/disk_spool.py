@@ -18,7 +18,7 @@ from cancorderd.forwarder.entry import Entry, Stored, read_records, record
 from cancorderd.forwarder.outbox import LOAD_BYTES, Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
 _SUFFIX = ".batches"
 _IDS = "spool-ids"
@@ -50,6 +50,8 @@ class DiskSpool:
         """The segment that grows; its file is `_file`."""
         self._file = -1
         self._locked = -1
+        self.left: list[str] = []
+        """Names of the segments that earlier starts have left."""
         self.damaged = 0
         """Bytes that could not be read, apart from torn ends."""
         self.unreadable: list[str] = []
@@ -77,33 +79,37 @@ class DiskSpool:
             pass
         return True
 
-    def open(self) -> tuple[list[Segment], dict[str, int], int]:
-        """Return the segments that earlier starts have left, frames in them by bus, and the highest order."""
-        segments: list[Segment] = []
-        frames: dict[str, int] = {}
-        highest = 0
-        for name in sorted(self._names()):
-            self._number = max(self._number, int(name.removesuffix(_SUFFIX)))
-            path = os.path.join(self._folder, name)
-            try:
-                segment = self._scanned(path)
-                if segment is None:
-                    self._remove_useless(path)
-                    continue
-            except OSError as error:
-                fact = f"cannot be read ({error.strerror}): its frames are missing at the hub"
-                self.unreadable.append(f"{path}: {fact}. Check its owner and the disk.")
-                continue
-            segments.append(segment)
-            highest = max(highest, segment.last)
-            for bus, count in segment.unloaded.items():
-                frames[bus] = frames.get(bus, 0) + count
-        return segments, frames, highest
+    def begin(self) -> int:
+        """Find the segments that earlier starts have left; returns the order of the last batch in them, 0 if there is none.
+
+        `scan` has to read each of `left` then, which may take minutes together; batches may be written meanwhile.
+        """
+        self.left = sorted(self._names())
+        if self.left:
+            self._number = int(self.left[-1].removesuffix(_SUFFIX))
+        for name in reversed(self.left):
+            with contextlib.suppress(OSError):
+                if segment := self._read(os.path.join(self._folder, name), DiskSpool._pass):
+                    return segment.last
+        return 0
+
+    def scan(self, name: str) -> Segment | None:
+        """Read one of `left`, the oldest first; returns None if it is of no use."""
+        path = os.path.join(self._folder, name)
+        try:
+            segment = self._read(path, self._take_stored)
+            if segment is None:
+                self._remove_useless(path)
+        except OSError as error:
+            fact = f"cannot be read ({error.strerror}): its frames are missing at the hub"
+            self.unreadable.append(f"{path}: {fact}. Check its owner and the disk.")
+            return None
+        return segment
 
     def spool_ids(self, own: str) -> list[str]:
         """Return the spool ids of this machine, the latest last, with `own` as the last. Remembers it.
 
-        Those of batches on the disk are among them. Call `open` first: `stored` also gets what the disk held then, and what
+        Those of batches on the disk are among them. Call `scan` first: `stored` also gets what the disk held then, and what
         was dropped since.
         """
         path = os.path.join(self._folder, _IDS)
@@ -206,7 +212,7 @@ class DiskSpool:
     def _names(self) -> list[str]:
         return _segment_names(self._folder)
 
-    def _scanned(self, path: str) -> Segment | None:
+    def _read(self, path: str, take: Callable[[Entry], None]) -> Segment | None:
         """Return a segment of an earlier start; None if it holds no record. Raises OSError."""
         with open(path, "rb") as file:
             data = file.read(_LARGEST_SEGMENT + 1)
@@ -217,13 +223,20 @@ class DiskSpool:
             if isinstance(item, Entry):
                 segment = segment or Segment(path, item.order)
                 segment.add(item)
-                key, head = (item.head.batch.spool, item.bus), item.head
-                first = self.stored[key].first if key in self.stored else head.before
-                self.stored[key] = Stored(first, head.before + head.frames)
+                take(item)
         if segment:
             segment.size = len(data)
             segment.complete = True
         return segment
+
+    def _take_stored(self, entry: Entry) -> None:
+        key, head = (entry.head.batch.spool, entry.bus), entry.head
+        first = self.stored[key].first if key in self.stored else head.before
+        self.stored[key] = Stored(first, head.before + head.frames)
+
+    @staticmethod
+    def _pass(entry: Entry) -> None:
+        pass
 
     def _remove_useless(self, path: str) -> None:
         """Remove a segment without records. Raises OSError."""

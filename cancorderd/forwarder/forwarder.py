@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,8 +41,7 @@ _SPILL_BATCHES = 512
 """Batches that are written with one call, so that the disk has few to do and memory is not used twice."""
 _LOSING_S = 10.0
 """Time for which a loss is shown."""
-_LOCK_EVERY_S = 0.1
-_LOCKED_S = 10.0
+_LOCK_EVERY_S, _LOCKED_S = 0.1, 10.0
 """The forwarder of a daemon that was killed leaves the spool within this time."""
 _END_STREAMS_S, _END_SENT_S = 2.0, 0.5
 
@@ -78,7 +78,7 @@ class Forwarder:
         self._folder_taken = False
         """Whether another forwarder uses the folder, and somebody has to end it."""
         self._opened = False
-        """Whether the spool is open; only then batches can be made, in the order of those on the disk."""
+        """Whether the spool is ours; only then batches can be made, in the order of those on the disk."""
         self._early: list[tuple[NewFeed, socket.socket]] = []
         """Streams that arrived before."""
         self._disk_reason = ""
@@ -118,9 +118,12 @@ class Forwarder:
         try:
             if not await self._lock_spool():
                 return
-            publisher = await self._open_spool()
-            tasks.append(asyncio.create_task(publisher.run(), name="publish"))
-            tasks.append(asyncio.create_task(self._spill(publisher), name="spill"))
+            self._maker.order = await self._in_thread(self._disk.begin)
+            self._opened = True
+            while self._early:
+                self.add_feed(*self._early.pop(0))
+            tasks.append(asyncio.create_task(self._publish(), name="publish"))
+            tasks.append(asyncio.create_task(self._spill(), name="spill"))
             ends: set[asyncio.Future[Any]] = {*tasks, end, self._gathering.failed}
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for each in done - {end}:
@@ -146,12 +149,14 @@ class Forwarder:
                 self._waits = f"another forwarder uses {self._folder}. End its daemon, or set daemon.state_dir to another folder."
                 self.notice("error", self._waits)
             await asyncio.sleep(_LOCK_EVERY_S)
-        self._folder_taken = False
+        self._folder_taken, self._waits = False, "looking for frames of earlier starts on the disk"
         return True
 
-    async def _open_spool(self) -> Publisher:
-        """Find what earlier starts have left on the disk, and begin a spool id and its streams."""
-        segments, frames, self._maker.order = await self._in_thread(self._disk.open)
+    async def _publish(self) -> None:
+        """Find what earlier starts have left on the disk, which goes first, and send everything for ever."""
+        # One after another: what stays unacknowledged is written meanwhile.
+        found = [await self._in_thread(self._disk.scan, name) for name in self._disk.left]
+        segments = [segment for segment in found if segment]
         spools = await self._in_thread(self._disk.spool_ids, self._spool)
         self._outbox.segments[:0], self._earlier.spools = segments, spools
         for sentence in self._disk.unreadable:
@@ -162,20 +167,16 @@ class Forwarder:
                 f"{folder}: {size / _MB:.1f} MB of frames wait for a gateway of this name. Set forward.gateway to it until they "
                 "are sent, or delete the folder.",
             )
-        for bus, count in frames.items():
+        left = sum((Counter(segment.unloaded) for segment in segments), Counter[str]())
+        for bus, count in left.items():
             self._account(bus).waiting += count
         for (spool, bus), stored in self._disk.stored.items():
             self._earlier.take_stored(spool, bus, stored.end)
         self._sent.begin(spools, self._disk.stored)
-        publisher = self._publisher = Publisher(
-            self._settings.access, self._gateway, spools, self._outbox, self
-        )
-        if left := sum(frames.values()):
-            self.notice("info", f"{left} frames of earlier starts are on the disk and go first")
-        self._opened = True
-        while self._early:
-            self.add_feed(*self._early.pop(0))
-        return publisher
+        self._publisher = Publisher(self._settings.access, self._gateway, spools, self._outbox, self)
+        if left:
+            self.notice("info", f"{left.total()} frames of earlier starts are on the disk and go first")
+        await self._publisher.run()
 
     async def _finish(self) -> None:
         """Read what the workers have sent, and give the hub a moment.
@@ -232,7 +233,7 @@ class Forwarder:
     def _send_batches(self) -> None:
         if self._publisher:
             self._publisher.send()
-            self._gathering.patient = self._publisher.behind
+        self._gathering.patient = self._publisher is None or self._publisher.behind
 
     def _report_losses(self, quiet_s: float = QUIET_S) -> None:
         """Make a batch without frames for each bus that has been silent for so long after it lost frames."""
@@ -323,12 +324,13 @@ class Forwarder:
 
     # Disk
 
-    async def _spill(self, publisher: Publisher) -> None:
+    async def _spill(self) -> None:
         """Write what stays unacknowledged, again and again."""
         while True:
             await asyncio.sleep(_SPILL_EVERY_S)
             before_s = time.monotonic() - max(0.0, self._settings.ram_s - _SPILL_EVERY_S)
-            while entries := self._outbox.to_spill(before_s, publisher.in_flight)[:_SPILL_BATCHES]:
+            in_flight = self._publisher.in_flight if self._publisher else []
+            while entries := self._outbox.to_spill(before_s, in_flight)[:_SPILL_BATCHES]:
                 if not await self._write(entries):
                     break
             if surplus := self._outbox.surplus():

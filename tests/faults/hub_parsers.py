@@ -141,8 +141,8 @@ def spool_segment(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / f"{1:012}.batches").write_bytes(data)
         spool = DiskSpool(folder, _SPOOL_LIMIT)
-        segments, _, _ = spool.open()
-        for segment in segments:
+        spool.begin()
+        for segment in filter(None, map(spool.scan, spool.left)):
             loaded, size = 0, segment.size
             while segment.offset < size:
                 entries, end = spool.load(segment, size)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
 from cancorderd.forwarder.entry import Entry
 from cancorderd.hub.headers import BatchHead, BatchId, Losses
+
+if TYPE_CHECKING:
+    from cancorderd.forwarder.disk_spool import DiskSpool
+    from cancorderd.forwarder.outbox import Segment
 
 SPOOL = "0123456789abcdef"
 EARLIER = "fedcba9876543210"
@@ -22,3 +29,11 @@ def batch(
     )
     entry.made_s = float(order)
     return entry
+
+
+def left_on(disk: DiskSpool) -> tuple[list[Segment], dict[str, int], int]:
+    """Return the segments that earlier starts have left, frames in them by bus, and the highest order."""
+    highest = disk.begin()
+    segments = [segment for name in disk.left if (segment := disk.scan(name))]
+    frames = sum((Counter(segment.unloaded) for segment in segments), Counter[str]())
+    return segments, dict(frames), highest

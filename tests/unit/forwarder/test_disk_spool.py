@@ -11,7 +11,7 @@ import pytest
 
 from cancorderd.forwarder.disk_spool import DiskSpool, SpoolUnavailable
 from cancorderd.forwarder.entry import Stored, record
-from tests.unit.forwarder.batches import SPOOL, batch
+from tests.unit.forwarder.batches import SPOOL, batch, left_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ def numbers(disk: DiskSpool, segment: Segment) -> list[int]:
 
 def reopened(folder: Path) -> tuple[DiskSpool, list[Segment], dict[str, int], int]:
     disk = DiskSpool(str(folder), LIMIT)
-    return disk, *disk.open()
+    return disk, *left_on(disk)
 
 
 def test_batches_are_read_as_they_were_written(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from cancorderd.ipc.messages import GatewayLosses, NewFeed, SafePosition
 from cancorderd.protocol.feed_mark import feed_mark
 from cancorderd.protocol.packets import packet
 from tests.support.harness import PATIENCE_S
+from tests.unit.forwarder.batches import batch, left_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,45 @@ def test_end_writes_all_frames(tmp_path: Path) -> None:
             await asyncio.wait_for(forwarder.run(), PATIENCE_S)
 
     asyncio.run(live())
-    assert DiskSpool(str(tmp_path), 1 << 20).open()[1] == {"a": 7}
+    assert left_on(DiskSpool(str(tmp_path), 1 << 20))[1] == {"a": 7}
+
+
+def test_frames_are_taken_while_a_slow_disk_is_searched_for_earlier_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search may take minutes; an end does not wait for all of it."""
+    disk = DiskSpool(str(tmp_path), 1 << 20)
+    for number in (1, 2):
+        disk.complete(disk.append([batch(number)])[0])
+    disk.close()
+    go, scan, scanned = threading.Event(), DiskSpool.scan, []
+
+    def slow_scan(disk: DiskSpool, name: str) -> Segment | None:
+        scanned.append(name)
+        assert go.wait(PATIENCE_S)
+        return scan(disk, name)
+
+    async def live() -> None:
+        forwarder, worker = forwarder_with_frames(tmp_path, 7)
+        with worker:
+            running = asyncio.create_task(forwarder.run())
+            async with asyncio.timeout(PATIENCE_S):
+                while forwarder._account("a").waiting < 7:  # noqa: ASYNC110 - a task of the forwarder
+                    await asyncio.sleep(0.01)
+            forwarder.request_end()
+            async with asyncio.timeout(PATIENCE_S):
+                while any(task.get_name() == "publish" for task in asyncio.all_tasks()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            go.set()
+            await running
+
+    monkeypatch.setattr(DiskSpool, "scan", slow_scan)
+    asyncio.run(live())
+    assert len(scanned) == 1
+    monkeypatch.undo()
+    after = DiskSpool(str(tmp_path), 1 << 20)
+    segments, frames, _ = left_on(after)
+    assert (frames, [(each.first, each.last) for each in segments]) == ({"a": 27}, [(1, 1), (2, 2), (3, 3)])
 
 
 def test_losses_while_no_forwarder_ran_are_in_the_first_batch(tmp_path: Path) -> None:
@@ -64,7 +103,7 @@ def test_losses_while_no_forwarder_ran_are_in_the_first_batch(tmp_path: Path) ->
 
     asyncio.run(live())
     disk = DiskSpool(str(tmp_path), 1 << 20)
-    (segment,), _, _ = disk.open()
+    (segment,), _, _ = left_on(disk)
     assert [entry.head.lost.kernel for entry in disk.load(segment, segment.size)[0]] == [7]
 
 
@@ -94,7 +133,7 @@ def test_end_during_a_write_writes_no_frame_twice(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(DiskSpool, "append", slow_append)
     asyncio.run(live())
-    assert DiskSpool(str(tmp_path), 1 << 20).open()[1] == {"a": 7}
+    assert left_on(DiskSpool(str(tmp_path), 1 << 20))[1] == {"a": 7}
 
 
 def test_bug_in_a_round_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
