@@ -15,13 +15,12 @@ from cancorderd.hub.absent_module import absent
 from cancorderd.hub.access import inbox_prefix
 from cancorderd.hub.access_files import read_file
 from cancorderd.hub.certificates import Validity, no_certificate, validities
-from cancorderd.hub.endings import late, meaning_of_end
+from cancorderd.hub.endings import late, meaning_of_end, missing_right, no_answer
 from cancorderd.hub.failures import (
     AccessMistake,
     ConnectionLost,
     HubError,
     LibraryMissing,
-    NoAnswer,
     NoJetStream,
     Progress,
     Refused,
@@ -234,7 +233,7 @@ class HubConnection:
         elif waiting:
             # nats-py reports it in lower case.
             subject = waiting[0][0]
-        self.last_refusal = refusal = _refused(self.server, self.user, action, subject)
+        self.last_refusal = refusal = missing_right(self.server, self.user, action, subject)
         for _subject, future in waiting:
             if not future.done():
                 future.set_result(refusal)
@@ -254,17 +253,6 @@ class HubConnection:
     def _ended(self, reason: HubError) -> None:
         if not self._closed.done():
             self._closed.set_result(reason)
-
-
-def no_answer(server: ServerAddress, subject: str, within_s: float) -> NoAnswer:
-    return NoAnswer(f"{server}: no answer to {subject} within {within_s:g} s. Check network and server.")
-
-
-def _refused(server: ServerAddress, user: str | None, action: str, subject: str) -> Refused:
-    verb = "publish" if action == "publish" else "subscribe"
-    return Refused(
-        f"{server}: {user or 'this user'} has no right to {verb} to {subject}. Add it at the hub.", subject
-    )
 
 
 async def open_connection(

@@ -11,12 +11,15 @@ from cancorderd.hub.failures import (
     HubError,
     LoginRefused,
     NameUnknown,
+    NoAnswer,
     NotNats,
+    Refused,
     Stage,
     TlsFailed,
     TlsUnanswered,
     Unreachable,
 )
+from cancorderd.hub.subjects import gateway_of
 from cancorderd.printable import error_text
 
 if TYPE_CHECKING:
@@ -50,6 +53,19 @@ def meaning_of_end(
     if access is not None:
         return NotNats(f"{server}: the login failed ({text}). Check the server's log.")
     return ConnectionLost(f"{server}: the connection ended ({text}).")
+
+
+def no_answer(server: ServerAddress, subject: str, within_s: float) -> NoAnswer:
+    return NoAnswer(f"{server}: no answer to {subject} within {within_s:g} s. Check network and server.")
+
+
+def missing_right(server: ServerAddress, user: str | None, action: str, subject: str) -> Refused:
+    """Return the meaning of a refused request; `action` is the server's word for it."""
+    verb = "publish" if action == "publish" else "subscribe"
+    own = user is None or gateway_of(subject) in (None, user)
+    remedy = "Add it at the hub" if own else "Correct gateway or user, or add it at the hub"
+    fact = f"{user or 'this user'} has no right to {verb} to {subject}"
+    return Refused(f"{server}: {fact}. {remedy}.", subject)
 
 
 def late(server: ServerAddress, stage: Stage, within_s: float) -> HubError:

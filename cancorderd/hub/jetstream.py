@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cancorderd.hub.connection import ANSWER_WITHIN_S, no_answer
+from cancorderd.hub.connection import ANSWER_WITHIN_S
+from cancorderd.hub.endings import no_answer
 from cancorderd.hub.failures import ApiError, NoAnswer, NoJetStream, StreamMissing
 from cancorderd.hub.subjects import gateway_of_stream
 from cancorderd.printable import printable

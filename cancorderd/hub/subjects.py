@@ -47,6 +47,13 @@ def parsed_subject(text: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
+def gateway_of(text: str) -> str | None:
+    """Return the gateway to which a subject of the hub belongs: a bus's, or a request about its stream."""
+    if bus := parsed_subject(text):
+        return bus[0]
+    return gateway_of_stream(text.rpartition(".")[2])
+
+
 def default_gateway(hostname: str, code: str) -> str:
     """Return the name of a gateway that has none: `<host>-<8 hex>`.
 

@@ -8,7 +8,7 @@ import pytest
 
 from cancorderd.hub import failures
 from cancorderd.hub.access import HubAccess, server_address
-from cancorderd.hub.endings import late, meaning_of_end
+from cancorderd.hub.endings import late, meaning_of_end, missing_right
 from cancorderd.hub.failures import HubError, Stage
 from cancorderd.hub.login import Login
 
@@ -48,6 +48,20 @@ def test_the_end_of_a_connection_has_a_meaning_and_a_remedy(
     meaning = meaning_of_end(SERVER, Exception(error) if error else None, access, login)
     assert type(meaning) is kind
     assert str(meaning) == f"{SERVER}: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("user", "remedy"),
+    [
+        ("truck-17", "Add it at the hub."),
+        (None, "Add it at the hub."),
+        ("truck-18", "Correct gateway or user, or add it at the hub."),
+    ],
+)
+def test_missing_right_of_another_gateway_may_be_a_wrong_name(user: str | None, remedy: str) -> None:
+    refused = missing_right(SERVER, user, "publish", "$JS.API.STREAM.INFO.CAN_truck-17")
+    fact = f"{user or 'this user'} has no right to publish to $JS.API.STREAM.INFO.CAN_truck-17."
+    assert str(refused) == f"{SERVER}: {fact} {remedy}"
 
 
 def test_a_login_without_user_is_named_as_such() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from cancorderd.hub import jetstream
 from cancorderd.hub.access import HubAccess
-from cancorderd.hub.connection import HubConnection, no_answer
+from cancorderd.hub.connection import HubConnection
+from cancorderd.hub.endings import no_answer
 from cancorderd.hub.failures import NoAnswer
 
 SERVER = HubAccess(("nats://hub.example.net",)).servers()[0]

@@ -33,6 +33,19 @@ def test_other_subjects_belong_to_no_bus(text: str) -> None:
     assert subjects.parsed_subject(text) is None
 
 
+@pytest.mark.parametrize(
+    ("subject", "gateway"),
+    [
+        ("can.truck-17.a", "truck-17"),
+        ("$JS.API.STREAM.INFO.CAN_truck-17", "truck-17"),
+        ("$JS.API.STREAM.NAMES", None),
+        ("_INBOX_lab.>", None),
+    ],
+)
+def test_subjects_belong_to_a_gateway(subject: str, gateway: str | None) -> None:
+    assert subjects.gateway_of(subject) == gateway
+
+
 @given(st.text())
 def test_every_host_name_makes_a_gateway_name(hostname: str) -> None:
     assert subjects.is_gateway_name(subjects.default_gateway(hostname, "0123abcd"))
