@@ -43,6 +43,7 @@ class BusAccount:
         self.last_acknowledged: float | None = None
         """Time of creation of the last acknowledged batch, in seconds since the epoch."""
         self.oldest_waiting: float | None = None
+        """Time of creation of the first batch that waits, until one is acknowledged."""
         self.safe: SafePosition | None = None
 
     def take_losses(self, kernel: int, adapter: int, unknown: int) -> None:
@@ -80,6 +81,11 @@ class BusAccount:
             self.feed,
             self.spool,
         )
+
+    def take_left(self, frames: int, since: float) -> None:
+        """Count frames that earlier starts have left on the disk, the oldest in a batch that was made at `since`."""
+        self.waiting += frames
+        self.oldest_waiting = since
 
     def take_batch(self, entry: Entry) -> None:
         """Count a batch that was made now."""

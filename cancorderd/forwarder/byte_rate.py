@@ -15,13 +15,18 @@ class ByteRate:
     def __init__(self) -> None:
         self._bytes_per_s = 0.0
         self._added = 0
-        self._measured_s = 0.0
+        self._measured_s: float | None = None
 
     def add(self, size: int) -> None:
         self._added += size
 
     def measure(self, now_s: float) -> None:
-        """Take the bytes since the last measurement, unless that was just now. Call it about once a second."""
+        """Take the bytes since the last measurement, unless that was just now. Call it about once a second.
+
+        The first call begins the first measurement.
+        """
+        if self._measured_s is None:
+            self._added, self._measured_s = 0, now_s
         passed_s = now_s - self._measured_s
         if passed_s < _SHORTEST_S:
             return

@@ -58,6 +58,8 @@ class DiskSpool:
         """Sentences about segments of earlier starts that could not be opened and stay, or held no record."""
         self.stored: dict[tuple[str, str], Stored] = {}
         """Frames of earlier starts by spool id and bus."""
+        self.since: dict[str, float] = {}
+        """When the oldest of these batches was made, by bus, in seconds since the epoch."""
 
     def lock(self) -> bool:
         """Keep other forwarders out of the folder until `close`; returns False while another uses it.
@@ -233,6 +235,7 @@ class DiskSpool:
         key, head = (entry.head.batch.spool, entry.bus), entry.head
         first = self.stored[key].first if key in self.stored else head.before
         self.stored[key] = Stored(first, head.before + head.frames)
+        self.since.setdefault(entry.bus, entry.created)
 
     @staticmethod
     def _pass(entry: Entry) -> None:

@@ -169,7 +169,7 @@ class Forwarder:
             )
         left = sum((Counter(segment.unloaded) for segment in segments), Counter[str]())
         for bus, count in left.items():
-            self._account(bus).waiting += count
+            self._account(bus).take_left(count, self._disk.since[bus])
         for (spool, bus), stored in self._disk.stored.items():
             self._earlier.take_stored(spool, bus, stored.end)
         self._sent.begin(spools, self._disk.stored)

@@ -48,6 +48,14 @@ def test_batches_are_counted_and_lag_begins_with_the_oldest_that_waits() -> None
     assert account.lag_s(1_700_000_000.0) == 0.0, "the clock was set back"
 
 
+def test_lag_begins_with_the_oldest_that_earlier_starts_have_left() -> None:
+    account = BusAccount("a")
+    account.take_left(7, 1_700_000_000.0)
+    account.take_batch(batch(9, frames=5))
+    assert account.waiting == 12
+    assert account.lag_s(1_700_000_011.0) == 11.0
+
+
 def test_report_has_every_place_of_loss() -> None:
     account = BusAccount("a")
     account.take_losses(0, 0, 0)

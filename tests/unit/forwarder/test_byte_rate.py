@@ -23,6 +23,16 @@ def test_lasts_at_the_present_rate() -> None:
     assert measured(rate, *[500] * 100, start_s=200).lasts_s(60_000) == pytest.approx(120.0, rel=0.01)
 
 
+def test_time_before_the_first_measurement_does_not_count() -> None:
+    """The monotonic clock begins with the machine, which may have run for days."""
+    rate = ByteRate()
+    rate.measure(1_000_000.0)
+    assert rate.lasts_s(60_000) is None
+    rate.add(1000)
+    rate.measure(1_000_001.0)
+    assert rate.lasts_s(60_000) == 60.0
+
+
 def test_measurements_that_follow_at_once_are_one() -> None:
     rate = measured(ByteRate(), 1000)
     rate.add(1000)

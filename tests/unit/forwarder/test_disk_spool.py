@@ -61,6 +61,7 @@ def test_next_start_finds_what_is_left(tmp_path: Path) -> None:
     after, (segment,), frames, highest = reopened(tmp_path)
     assert (frames, highest) == ({"a": 20}, 2)
     assert after.stored == {(SPOOL, "a"): Stored(0, 20)}
+    assert after.since == {"a": batch(1).created}
     assert write(after, 3).path != segment.path, "nothing is appended to an earlier start's file"
     assert numbers(after, segment) == [1, 2]
     after.close()
