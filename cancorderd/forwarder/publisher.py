@@ -28,7 +28,14 @@ from cancorderd.forwarder.resume import (
     resume,
 )
 from cancorderd.forwarder.stream_end import last_head, stream_state
-from cancorderd.forwarder.window import Refused, Window
+from cancorderd.forwarder.window import (
+    MOST_BATCHES,
+    NOBODY,
+    OTHER_STREAM,
+    Refused,
+    Window,
+    refusal_sentence,
+)
 from cancorderd.hub import headers, jetstream
 from cancorderd.hub.connection import open_connection
 from cancorderd.hub.failures import (
@@ -43,7 +50,7 @@ from cancorderd.hub.failures import (
     TlsFailed,
 )
 from cancorderd.hub.failures import Refused as RightMissing
-from cancorderd.hub.subjects import all_subjects, stream_name, subject
+from cancorderd.hub.subjects import stream_name, subject
 from cancorderd.ipc.backoff import Backoff
 from cancorderd.printable import error_text
 
@@ -65,11 +72,7 @@ _FOREIGN_LOOK_S = 2.0
 _CHECK_S = 0.5
 _EXPIRY_CHECKS = 7200
 """An hour: a connection may last longer than a certificate."""
-_OTHER_STREAM = 10060
-"""The stream that holds the subject is another (Nats-Expected-Stream)."""
-_NOBODY = 503
-"""Nothing holds the subject."""
-_PASSING = (jetstream.WRONG_LAST_SEQUENCE, _OTHER_STREAM, _NOBODY)
+_PASSING = (jetstream.WRONG_LAST_SEQUENCE, OTHER_STREAM, NOBODY)
 """Refusals as after a stream was deleted and made again: if they do not repeat, the stream's state explains them."""
 _TO_BE_ACTED_ON = (
     AccessMistake,
@@ -123,6 +126,8 @@ class Publisher:
         """Whether this connection has stored a batch."""
         self._refusals = 0
         """Refusals since the last batch that was stored."""
+        self._unanswered = False
+        """Whether the last one was that of a batch behind another without an answer."""
         self._most_bytes = 0
         """Bytes of a body, at most."""
         self._too_large: int | None = None
@@ -280,23 +285,15 @@ class Publisher:
 
     async def _on_refusal(self, connection: HubConnection, refusal: Refused) -> None:
         self._refusals += 1
+        self._unanswered = refusal.unanswered
         if refusal.code not in _PASSING or self._refusals > 1:
-            self._disconnected(f"{connection.server}: {self._sentence(refusal)}", refused=True)
+            self._disconnected(
+                f"{connection.server}: {refusal_sentence(refusal, self._gateway)}", refused=True
+            )
             await asyncio.sleep(min(self._refusals * _REFUSED_S, _LONGEST_REFUSED_S))
         elif not self._progress:
             await asyncio.sleep(_REFUSED_S)
         self._progress = False
-
-    def _sentence(self, refusal: Refused) -> str:
-        if refusal.code in (_NOBODY, _OTHER_STREAM):
-            holder = "no stream" if refusal.code == _NOBODY else "another stream"
-            buses = all_subjects(self._gateway)
-            return (
-                f"{holder} holds {buses} in place of {self._stream}. Correct it with cancorderctl hub init."
-            )
-        return (
-            f"refuses batches ({refusal.description}). Check limits and space of {self._stream} at the hub."
-        )
 
     async def _wake_regularly(self, connection: HubConnection) -> None:
         """Look at the connection now and then, too: a limit of time for each wait would cost a task for each batch."""
@@ -306,6 +303,13 @@ class Publisher:
             if checks % _EXPIRY_CHECKS == 0:
                 self._tell_expiry(connection)
 
+    @property
+    def _offered(self) -> int:
+        """Batches in flight, at most. A hub that refuses is offered few: a refusal of a whole window may cost a megabyte."""
+        if not self._refusals:
+            return MOST_BATCHES
+        return 2 if self._unanswered else 1  # the refusal of the second shows that the first gets no answer
+
     def send(self) -> None:
         """Send the batches in memory for which the window has room. Never waits; does nothing while sending is not possible."""
         window, answers = self._window, self._answers
@@ -313,8 +317,7 @@ class Publisher:
             return
         self._full = False
         while (size := self._outbox.peek_size()) is not None:
-            # A hub that refuses is offered a single batch: each refusal of a whole window may cost a megabyte.
-            if not window.has_room(size, alone=bool(self._refusals)):
+            if not window.has_room(size, most=self._offered):
                 self._full = True
                 break
             entry, had = self._outbox.take()

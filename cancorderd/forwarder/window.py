@@ -12,11 +12,17 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cancorderd.hub.subjects import all_subjects, stream_name
+
 if TYPE_CHECKING:
     from cancorderd.forwarder.entry import Entry
 
 MOST_BATCHES = 256
 MOST_BYTES = 1 << 20
+OTHER_STREAM = 10060
+"""The stream that holds the subject is another (Nats-Expected-Stream)."""
+NOBODY = 503
+"""Nothing holds the subject."""
 SILENT_S = 30.0
 """A hub that acknowledges nothing for so long is left: the connection may be half-open."""
 
@@ -34,6 +40,8 @@ class Refused:
 
     code: int
     description: str
+    unanswered: bool = False
+    """Whether a batch before it has got no answer: nats-server gives none if it cannot write to its disk."""
 
 
 class Window:
@@ -50,11 +58,11 @@ class Window:
         """Batches in flight, the oldest first."""
         return [entry for _, entry in self._in_flight]
 
-    def has_room(self, size: int, *, alone: bool = False) -> bool:
-        """Return whether a further batch of this size may be published. One always may; `alone`, only one."""
-        if alone or not self._in_flight:
-            return not self._in_flight
-        return len(self._in_flight) < MOST_BATCHES and self._bytes + size <= MOST_BYTES
+    def has_room(self, size: int, *, most: int = MOST_BATCHES) -> bool:
+        """Return whether a further batch of this size may be published, if `most` may be in flight. One always may."""
+        if not self._in_flight:
+            return True
+        return len(self._in_flight) < most and self._bytes + size <= MOST_BYTES
 
     def publish(self, entry: Entry, now_s: float) -> int:
         """Add a batch; returns the sequence number that the stream must have before it."""
@@ -78,7 +86,8 @@ class Window:
         except (ValueError, AttributeError, RecursionError):
             return Refused(0, "an answer that is no JSON object")
         if isinstance(error, dict):
-            return Refused(_code(error.get("err_code") or error.get("code")), str(error.get("description")))
+            code, unanswered = _code(error.get("err_code") or error.get("code")), 0 < expected <= sequence
+            return Refused(code, str(error.get("description")), unanswered)
         if entry is None or sequence + 1 != expected or stored != expected:
             return Refused(0, f"sequence number {stored} in place of {expected}")
         self._in_flight.popleft()
@@ -95,3 +104,17 @@ def _code(value: object) -> int:
     """Return an error code of the hub as a number; 0 if it is none."""
     text = str(value)
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+
+
+def refusal_sentence(refusal: Refused, gateway: str) -> str:
+    """Return fact and remedy of a refusal that repeats, for `status`."""
+    stream = stream_name(gateway)
+    if refusal.code in (NOBODY, OTHER_STREAM):
+        holder = "no stream" if refusal.code == NOBODY else "another stream"
+        return f"{holder} holds {all_subjects(gateway)} in place of {stream}. Correct it with cancorderctl hub init."
+    if refusal.unanswered:
+        return (
+            "stores nothing, and does not say why. Make room on its disk, then restart nats-server; its log has the "
+            "reason."
+        )
+    return f"refuses batches ({refusal.description}). Check limits and space of {stream} at the hub."

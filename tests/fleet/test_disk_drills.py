@@ -1,18 +1,22 @@
-"""Drills: the disk of the spool is full, read-only or damaged while the hub is away. The disk is a tmpfs of the gateway alone."""
+"""Drills: the disk of the spool is full, read-only or damaged while the hub is away, or the disk of the hub is full.
+
+The disk is a tmpfs of the gateway or the hub alone.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
 
 from tests.fleet.chain import GATEWAY, RATE, Chain
 from tests.fleet.test_drills import LONG
-from tests.support.harness import poll
-from tests.support.nats_server import PROGRAM
+from tests.support.harness import PATIENCE_S, poll
+from tests.support.nats_server import PROGRAM, NatsServer
 
 pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason="nats-server is missing: tests/run installs it"),
@@ -47,20 +51,51 @@ class Disk:
         self._run("mount", "-o", f"remount,{options}", str(self.folder))
 
     def fill(self) -> None:
-        """Leave no byte free."""
-        with (self.spool.parent / "filler").open("wb") as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 16))
-                    file.flush()
-            except OSError:
-                pass
+        fill(self.spool.parent / "filler")
 
     def empty(self) -> None:
         (self.spool.parent / "filler").unlink()
 
     def _run(self, *command: str) -> None:
         subprocess.run(["nsenter", f"--mount=/proc/{self._process}/ns/mnt", *command], check=True)
+
+
+class HubDisk:
+    """The folder of a hub's streams, on a file system of its own, which outlives the server."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self._server = server
+        self._folder = server.folder / "jetstream"
+
+    def __enter__(self) -> Self:
+        script = (
+            f'mkdir -p "$0" && mount -t tmpfs -o size={DISK_BYTES} hub "$0" && echo && exec sleep infinity'
+        )
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", script, self._folder], stdout=subprocess.PIPE
+        )
+        assert self._holder.stdout
+        assert self._holder.stdout.readline()
+        self.filler = Path(f"/proc/{self._holder.pid}/root{self._folder}/filler")
+        self._server.prefix = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._holder.stdout
+        self._holder.stdout.close()
+        self._holder.kill()
+        self._holder.wait(PATIENCE_S)
+
+
+def fill(path: Path) -> None:
+    """Leave no byte free."""
+    with path.open("wb") as file:
+        try:
+            while True:
+                file.write(bytes(1 << 16))
+                file.flush()
+        except OSError:
+            pass
 
 
 def waits_for_the_disk(chain: Chain, text: str) -> None:
@@ -132,3 +167,21 @@ def test_file_of_the_spool_is_damaged_in_the_middle(tmp_path: Path) -> None:
         assert 0 < lost["spool"] < RATE // 2
         forwarder = psutil.Process(chain.forward["pid"])
         assert forwarder.is_running()
+
+
+def test_disk_of_the_hub_is_full_until_it_is_started_again(tmp_path: Path) -> None:
+    """nats-server answers nothing to a batch that it cannot write, and writes no more when there is room again."""
+    server = NatsServer(tmp_path / "hub")
+    with HubDisk(server) as disk, Chain(tmp_path, server=server) as chain:
+        chain.sends(RATE)
+        fill(disk.filler)
+        poll(lambda: "stores nothing, and does not say why" in chain.forward["reason"], what="the reason")
+        assert chain.gateway.ctl("status").returncode == 3
+        chain.sends(RATE)
+        disk.filler.unlink()
+        server.kill()
+        chain.restart_clock()
+        server.start()
+        chain.flows()
+        assert chain.judge("disk of the hub full until it is started again") == {}
+        assert chain.gateway.ctl("status").returncode == 0

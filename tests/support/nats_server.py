@@ -33,6 +33,8 @@ class NatsServer:
         self.file = folder / "nats.conf"
         self.log = folder / "nats.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []
+        """Command that starts the server, before its own."""
         self.write(settings)
 
     def write(self, settings: str) -> None:
@@ -58,7 +60,7 @@ class NatsServer:
         """Start the server without waiting for it."""
         assert PROGRAM, "nats-server is missing: tests/run installs it"
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([PROGRAM, "-c", self.file], stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self.prefix, PROGRAM, "-c", self.file], stdout=log, stderr=log)
 
     def accepts(self) -> bool:
         assert self.process

@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from cancorderd.forwarder.window import MOST_BATCHES, MOST_BYTES, SILENT_S, Acknowledged, Refused, Window
+from cancorderd.forwarder.window import (
+    MOST_BATCHES,
+    MOST_BYTES,
+    SILENT_S,
+    Acknowledged,
+    Refused,
+    Window,
+    refusal_sentence,
+)
 from tests.unit.forwarder.batches import batch
 
 
@@ -62,6 +70,16 @@ def test_anything_else_is_a_refusal(before: int, data: bytes, status: str | None
     assert answer.code == code
 
 
+def test_batch_before_a_refused_one_got_no_answer() -> None:
+    """As of a hub whose disk is full."""
+    error = b'{"error": {"err_code": 10071, "description": "wrong last sequence: 41"}}'
+    window = Window(41, 0.0)
+    window.publish(batch(1), 0.0)
+    window.publish(batch(2), 0.0)
+    assert window.answer(42, error, None, 1.0) == Refused(10071, "wrong last sequence: 41", unanswered=True)
+    assert window.answer(41, error, None, 1.0) == Refused(10071, "wrong last sequence: 41")
+
+
 def test_answer_to_nothing_is_a_refusal() -> None:
     assert isinstance(Window(0, 0.0).answer(0, stored(1), None, 0.0), Refused)
 
@@ -83,10 +101,10 @@ def test_window_has_a_bound_in_batches_and_in_bytes() -> None:
 
 def test_batch_that_is_to_be_alone_waits_for_the_one_before() -> None:
     window = Window(0, 0.0)
-    assert window.has_room(2 * MOST_BYTES, alone=True)
+    assert window.has_room(2 * MOST_BYTES, most=1)
     window.publish(batch(1), 0.0)
     assert window.has_room(100)
-    assert not window.has_room(100, alone=True)
+    assert not window.has_room(100, most=1)
 
 
 def test_hub_that_acknowledges_nothing_is_silent() -> None:
@@ -98,3 +116,18 @@ def test_hub_that_acknowledges_nothing_is_silent() -> None:
     window.publish(batch(2), 120.0)
     window.answer(0, stored(1), None, 125.0)
     assert not window.silent(125.0 + SILENT_S)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        (Refused(503, "status 503"), "no stream holds can.gw.* in place of CAN_gw. Correct it with cancorderctl hub init."),
+        (Refused(10060, "x"), "another stream holds can.gw.* in place of CAN_gw. Correct it with cancorderctl hub init."),
+        (Refused(10077, "maximum bytes exceeded"),
+         "refuses batches (maximum bytes exceeded). Check limits and space of CAN_gw at the hub."),
+        (Refused(10071, "wrong last sequence: 6023", unanswered=True),
+         "stores nothing, and does not say why. Make room on its disk, then restart nats-server; its log has the reason."),
+    ],
+)  # fmt: skip
+def test_refusals_have_a_remedy(refusal: Refused, sentence: str) -> None:
+    assert refusal_sentence(refusal, "gw") == sentence
