@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import ssl
 import sys
@@ -221,9 +222,9 @@ async def _look_up(server: ServerAddress) -> None:
 def _unreachable(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "no server listens there. Start nats-server, or correct host and port."
-    return (
-        f"cannot be reached ({error.strerror or error_text(error)}). Check network, firewall, host and port."
-    )
+    # asyncio replaces the text of the number by one with the address.
+    fact = os.strerror(error.errno) if error.errno else error_text(error)
+    return f"cannot be reached ({fact}). Check network, firewall, host and port."
 
 
 async def _greeting(
