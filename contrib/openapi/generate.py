@@ -272,8 +272,11 @@ _WEB_PATHS = {
     "/healthz": {
         "get": {
             "operationId": "health",
-            "summary": "Return whether every enabled bus runs",
-            "responses": {"200": _response("All run", "Health"), "503": _response("Not all do", "Health")},
+            "summary": "Return whether every enabled bus runs, and forwarding neither loses frames nor needs somebody",
+            "responses": {
+                "200": _response("All is well", "Health"),
+                "503": _response("Something is not", "Health"),
+            },
         }
     },
     "/metrics": {

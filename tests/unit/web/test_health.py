@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cancorderd.web.health import health
 from tests.unit.cli.ctl.sample_status import sample_bus, sample_status
+
+
+def forwarding(**keys: Any) -> Any:
+    forward = {"gateway": "truck-17", "connected": False, "refused": False, "losing": False} | keys
+    return sample_status(sample_bus("body")) | {"forward": forward}
 
 
 def test_all_run() -> None:
@@ -30,6 +37,18 @@ def test_bus_that_is_not_recorded_as_it_should_be() -> None:
     }
     answer = health(sample_status(sample_bus("body", recording=recording)), "")
     assert answer == {"ok": False, "problems": ["body: recording stopped: the disk is full"]}
+
+
+@pytest.mark.parametrize("impaired", ["refused", "losing"])
+def test_forwarding_that_loses_frames_or_needs_somebody(impaired: str) -> None:
+    reason = "tls://hub: truck is refused. Check user and password."
+    status = forwarding(reason=reason, **{impaired: True})
+    assert health(status, "") == {"ok": False, "problems": [f"forwarding as truck-17: {reason}"]}
+
+
+def test_outage_that_the_spool_bridges_is_none() -> None:
+    status = forwarding(reason="tls://hub: no answer within 10 s.")
+    assert health(status, "") == {"ok": True, "problems": []}
 
 
 def test_daemon_that_does_not_answer() -> None:
