@@ -123,7 +123,8 @@ class Validity(NamedTuple):
         if left_s <= 0:
             return f"{self.whose} has expired. {self.remedy}"
         days = int(left_s // 86_400)
-        return f"{self.whose} expires in {days} day{'' if days == 1 else 's'}. {self.remedy}"
+        when = f"in {days} day{'' if days == 1 else 's'}" if days else "within a day"
+        return f"{self.whose} expires {when}. {self.remedy}"
 
 
 def validities(server: ServerAddress, access: HubAccess, certificate: bytes | None) -> list[Validity]:

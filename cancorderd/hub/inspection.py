@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cancorderd.hub import jetstream, stream_plan, streams, subjects
@@ -120,11 +121,21 @@ def _stream(connection: HubConnection, gateway: str, info: jetstream.StreamInfo)
     if any(each.prevents for each in different):
         reasons = "; ".join(f"{each.key}: {each.reason}" for each in different if each.prevents)
         return Step(Stage.STREAM, f"{name}: {reasons}. {correct}", good=False)
-    held = f"{name}: {info.state.messages} messages, {info.state.bytes / stream_plan.GB:.3g} GB"
+    held = f"{name}: {_held(info.state)}"
     if different:
         reasons = "; ".join(f"{each.key}: {each.reason}" for each in different)
         return Step(Stage.STREAM, f"{held}; {reasons}. {correct}", warning=True)
     return Step(Stage.STREAM, f"{held}; {stream_plan.limits_text(info.config)}")
+
+
+def _held(state: jetstream.StreamState) -> str:
+    """Return the content of a stream in words. A hub that stores nothing, as with a full disk, shows by the time of the last."""
+    if not state.messages:
+        return "no messages yet"
+    noun = "message" if state.messages == 1 else "messages"
+    three_digits = round(state.bytes, 3 - len(str(state.bytes)))
+    last = datetime.fromtimestamp(state.last_time_us // 1_000_000, UTC)
+    return f"{state.messages} {noun}, {stream_plan.size_text(three_digits)}, the last of {last:%Y-%m-%d %H:%M:%S} UTC"
 
 
 async def _right(connection: HubConnection, gateway: str, bus: str) -> Step:

@@ -123,7 +123,7 @@ def limits_text(config: Mapping[str, Any]) -> str:
     messages, by_subject = int(config.get("max_msgs", -1)), int(config.get("max_msgs_per_subject", -1))
     words = []
     if size > 0:
-        words.append(_size_text(size))
+        words.append(size_text(size))
     if age_s > 0:
         words.append(_age_text(age_s))
     if messages > 0:
@@ -135,7 +135,8 @@ def limits_text(config: Mapping[str, Any]) -> str:
     return f"{kept}, {replicas} {'replica' if replicas == 1 else 'replicas'}"
 
 
-def _size_text(size: int) -> str:
+def size_text(size: int) -> str:
+    """Return a number of bytes for people."""
     for unit, name in ((GB, "GB"), (1_000_000, "MB"), (1_000, "kB")):
         if size >= unit / 10:
             return f"{size / unit:g} {name}"

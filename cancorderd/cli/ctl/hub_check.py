@@ -54,10 +54,8 @@ def run(options: argparse.Namespace) -> int:
         for trial in trials:
             print("\n".join(lines(trial)))
         if not good:
-            print(
-                "Forwarding goes on with any server that is good; the spool keeps frames until then.",
-                file=sys.stderr,
-            )
+            others = "Forwarding goes on with any server that is good; the" if len(trials) > 1 else "The"
+            print(f"{others} spool keeps frames until then.", file=sys.stderr)
     if good:
         return Exit.DONE
     # The files are the same for each server.

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _HEADER = ("GATEWAY", "BUS", "LAST FRAME", "FRAMES/S", "LAG", "LOST", "WHY")
 _EXPENDABLE = ("LAG", "FRAMES/S", "LAST FRAME")
 """Columns that narrow windows omit, in this order."""
-_LIVE_S = 60.0
-"""A bus without a frame for this long has no rate at present."""
+_LIVE_S = 20.0
+"""A bus of which the hub has stored nothing for so long has no rate at present; the hub's clock may differ from ours."""
 _LONGEST_BUS_NAME = 32
 
 
@@ -77,14 +77,13 @@ def bus_table(buses: Sequence[BusAtHub], now_s: float) -> Table:
             rows.append((bus.gateway, bus.bus, "-", "-", "-", "-", bus.mistake))
             continue
         age_s = now_s - bus.last_us / 1e6
-        rate = f"{bus.frames_per_second:.0f}" if age_s < _LIVE_S else "0"
         lost = ", ".join(f"{place} {count}" for place, count in bus.lost._asdict().items() if count)
         rows.append(
             (
                 bus.gateway,
                 bus.bus,
                 f"{duration(age_s)} ago",
-                rate,
+                f"{_present_rate(bus, now_s):.0f}",
                 _lag(bus.lag_s),
                 str(bus.lost.total),
                 f"lost: {lost}" if lost else "",
@@ -117,7 +116,7 @@ def as_json(bus: BusAtHub, now_s: float) -> dict[str, Any]:
         "bus": bus.bus,
         "last_frame": bus.last_us / 1e6,
         "last_frame_age_s": round(now_s - bus.last_us / 1e6, 3),
-        "frames_per_second": round(bus.frames_per_second, 1),
+        "frames_per_second": round(_present_rate(bus, now_s), 1),
         "lag_s": round(bus.lag_s, 3),
         "lost": bus.lost._asdict(),
         "mistake": bus.mistake,
@@ -152,6 +151,10 @@ def _name(bus: BusAtHub, taken: set[str]) -> str:
         end = f"-{number}"
         name, number = wanted[: _LONGEST_BUS_NAME - len(end)] + end, number + 1
     return name
+
+
+def _present_rate(bus: BusAtHub, now_s: float) -> float:
+    return bus.frames_per_second if now_s - bus.stored_us / 1e6 < _LIVE_S else 0.0
 
 
 def _lag(seconds: float) -> str:

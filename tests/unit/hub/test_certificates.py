@@ -17,7 +17,7 @@ SERVER = ServerAddress("hub", 4222, tls=True)
         (31, None),
         (29.5, "x: this expires in 29 days. Renew it."),
         (1.5, "x: this expires in 1 day. Renew it."),
-        (0.5, "x: this expires in 0 days. Renew it."),
+        (0.5, "x: this expires within a day. Renew it."),
         (-1, "x: this has expired. Renew it."),
     ],
 )

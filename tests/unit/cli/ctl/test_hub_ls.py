@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cancorderd.cli.ctl.hub_ls import bus_table, fitted_lines
+from cancorderd.cli.ctl.hub_ls import as_json, bus_table, fitted_lines
 from cancorderd.hub.headers import Losses
 from cancorderd.hub.overview import BusAtHub
 
@@ -25,6 +25,15 @@ def test_lines_are_no_wider_than_the_window(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert sum("powertrain" in line for line in lines) >= 1
     assert any("kernel 12345, spool 678" in line for line in lines)
+
+
+@pytest.mark.parametrize(("stored_before_s", "rate"), [(1, 9009.0), (19, 9009.0), (21, 0.0)])
+def test_bus_has_a_rate_while_the_hub_stores_its_frames(stored_before_s: float, rate: float) -> None:
+    """Whatever the clock of its gateway says."""
+    stamp_us = int((NOW_S - 31_536_000) * 1e6)
+    bus = BusAtHub("truck-17", "body", stamp_us, int((NOW_S - stored_before_s) * 1e6), 9009.0, Losses())
+    assert bus_table([bus], NOW_S).rows[0][3] == f"{rate:.0f}"
+    assert as_json(bus, NOW_S)["frames_per_second"] == rate
 
 
 def test_wide_window_has_the_reasons_in_the_rows() -> None:
