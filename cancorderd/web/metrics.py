@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from cancorderd.control.protocol import StateName
+from cancorderd.control.protocol import StateName, forwarding_impaired
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -186,6 +186,8 @@ def _recording(buses: Iterable[BusStatus]) -> Iterator[Metric]:
 def _forward(forward: ForwardStatus) -> Iterator[Metric]:
     """Yield the metrics of forwarding to a hub."""
     yield _gauge("cancorder_forward_connected", "Whether the hub is connected.", forward["connected"])
+    text = "Whether forwarding loses frames, or waits for somebody to act."
+    yield _gauge("cancorder_forward_impaired", text, forwarding_impaired(forward))
     text = "Bytes of the frames that wait for the hub, on the disk and in memory."
     yield _gauge("cancorder_forward_spool_bytes", text, forward["spool_bytes"])
     yield _gauge("cancorder_forward_spool_limit_bytes", "Bytes that may wait.", forward["spool_limit_bytes"])

@@ -29,6 +29,8 @@ _EXPENDABLE = ("LAG", "FRAMES/S", "LAST FRAME")
 """Columns that narrow windows omit, in this order."""
 _LIVE_S = 20.0
 """A bus of which the hub has stored nothing for so long has no rate at present; the hub's clock may differ from ours."""
+_AHEAD_S = 10.0
+"""A frame cannot be newer than its storage: by this much, one of the clocks is wrong."""
 _LONGEST_BUS_NAME = 32
 
 
@@ -77,7 +79,6 @@ def bus_table(buses: Sequence[BusAtHub], now_s: float) -> Table:
             rows.append((bus.gateway, bus.bus, "-", "-", "-", "-", bus.mistake))
             continue
         age_s = now_s - bus.last_us / 1e6
-        lost = ", ".join(f"{place} {count}" for place, count in bus.lost._asdict().items() if count)
         rows.append(
             (
                 bus.gateway,
@@ -86,10 +87,22 @@ def bus_table(buses: Sequence[BusAtHub], now_s: float) -> Table:
                 f"{_present_rate(bus, now_s):.0f}",
                 _lag(bus.lag_s),
                 str(bus.lost.total),
-                f"lost: {lost}" if lost else "",
+                _why(bus),
             )
         )
     return Table(_HEADER, rows)
+
+
+def _why(bus: BusAtHub) -> str:
+    """Return what is wrong with a bus, as far as its last message shows it."""
+    reasons = []
+    if (ahead_s := (bus.last_us - bus.stored_us) / 1e6) > _AHEAD_S:
+        reasons.append(
+            f"its stamps are {duration(ahead_s)} ahead of the hub: correct the clock of the gateway"
+        )
+    if lost := ", ".join(f"{place} {count}" for place, count in bus.lost._asdict().items() if count):
+        reasons.append(f"lost: {lost}")
+    return "; ".join(reasons)
 
 
 def fitted_lines(table: Table, width: int) -> list[Line]:

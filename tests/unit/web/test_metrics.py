@@ -113,6 +113,8 @@ def test_forwarding() -> None:
     status: Any = sample_status() | {
         "forward": {
             "connected": True,
+            "refused": False,
+            "losing": True,
             "spool_bytes": 5,
             "spool_limit_bytes": 10,
             "buses": [{"name": "body", "lag_s": 1.5, "lag_frames": 3, "lost": {"feed": 4, "spool": 5}}],
@@ -120,6 +122,7 @@ def test_forwarding() -> None:
     }
     found = samples(status)
     assert found["cancorder_forward_connected",] == 1
+    assert found["cancorder_forward_impaired",] == 1
     assert found["cancorder_forward_spool_limit_bytes",] == 10
     assert found["cancorder_forward_lag_seconds", "body"] == 1.5
     assert found["cancorder_forward_lag_frames", "body"] == 3
@@ -137,7 +140,7 @@ EVERYTHING: Any = {
         )
     ),
     "forward": {
-        "connected": False, "spool_bytes": 5, "spool_limit_bytes": 10,
+        "connected": False, "refused": False, "losing": False, "spool_bytes": 5, "spool_limit_bytes": 10,
         "buses": [{"name": "body", "lag_s": 1.5, "lag_frames": 3, "lost": {"feed": 7, "spool": 8}}],
     },
 }  # fmt: skip
@@ -178,6 +181,7 @@ bus=body = 0.5
 cancorder_bus_recorded_frames_total counter Frames written to files, of buses that are recorded. bus=body = 5
 cancorder_bus_recording_active gauge Whether a bus that should be recorded is. bus=body = 1
 cancorder_forward_connected gauge Whether the hub is connected. = 0
+cancorder_forward_impaired gauge Whether forwarding loses frames, or waits for somebody to act. = 0
 cancorder_forward_spool_bytes gauge Bytes of the frames that wait for the hub, on the disk and in memory. = 5
 cancorder_forward_spool_limit_bytes gauge Bytes that may wait. = 10
 cancorder_forward_lag_seconds gauge Age of the oldest frame that the hub has not acknowledged. bus=body = 1.5

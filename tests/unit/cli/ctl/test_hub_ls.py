@@ -36,6 +36,20 @@ def test_bus_has_a_rate_while_the_hub_stores_its_frames(stored_before_s: float, 
     assert as_json(bus, NOW_S)["frames_per_second"] == rate
 
 
+@pytest.mark.parametrize(
+    ("ahead_s", "reason"),
+    [
+        (9, "lost: spool 3"),
+        (7200, "its stamps are 2h00m ahead of the hub: correct the clock of the gateway; lost: spool 3"),
+    ],
+)
+def test_clock_of_a_gateway_that_is_ahead_is_named(ahead_s: int, reason: str) -> None:
+    bus = BusAtHub(
+        "truck-17", "body", int((NOW_S + ahead_s) * 1e6), int(NOW_S * 1e6), 9009.0, Losses(spool=3)
+    )
+    assert bus_table([bus], NOW_S).rows[0][-1] == reason
+
+
 def test_wide_window_has_the_reasons_in_the_rows() -> None:
     header, first, second = texts(200)
     assert header.split()[-1] == "WHY"
