@@ -90,6 +90,9 @@ def main(arguments: list[str]) -> int:
         case [_name, "--channel", descriptor]:
             for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
+            signal.pthread_sigmask(
+                signal.SIG_UNBLOCK, {signal.SIGTERM}
+            )  # so far, it would have ended the process
             return serve(int(descriptor))
     print(_USAGE, file=sys.stderr)
     return 2

@@ -21,7 +21,7 @@ from cancorderd.ipc.messages import WorkerEnd
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from signal import Signals
 
     from cancorderd.ipc.channel import Channel, ReceivedMessage
@@ -78,9 +78,16 @@ class ChildProcess:
         """None until the process runs."""
         return self._process.pid if self._process else None
 
-    def spawn(self, name: str, command: Sequence[str], messages: Sequence[FirstMessage] = ()) -> None:
+    def spawn(
+        self,
+        name: str,
+        command: Sequence[str],
+        messages: Sequence[FirstMessage] = (),
+        blocked: Collection[Signals] = (),
+    ) -> None:
         """Start the process. `--channel DESCRIPTOR` is appended to the command.
 
+        It begins with `blocked` signals, until it unblocks them itself.
         If this raises, no process runs, and nothing else follows; `not_started_reason` words the exception.
         """
         loop = asyncio.get_running_loop()
@@ -92,7 +99,7 @@ class ChildProcess:
                     ours.send(message, payload, sockets)
                 loop.add_reader(ours.fileno(), self.read)
                 inode = os.fstat(theirs.fileno()).st_ino
-                self._process = _spawn(command, theirs.fileno())
+                self._process = _spawn(command, theirs.fileno(), blocked)
         except BaseException:
             loop.remove_reader(ours.fileno())
             ours.close()
@@ -224,13 +231,17 @@ class ChildProcess:
             loop.call_later(_SEND_AGAIN_S, self._flush)
 
 
-def _spawn(command: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+def _spawn(command: Sequence[str], descriptor: int, blocked: Collection[Signals]) -> subprocess.Popen[bytes]:
     environment = {key: value for key, value in os.environ.items() if key not in _PRIVATE_ENVIRONMENT}
-    return subprocess.Popen(
-        [*command, "--channel", str(descriptor)],
-        pass_fds=[descriptor], stdin=subprocess.DEVNULL, env=environment,
-        process_group=0,  # signals from a terminal (Ctrl+C, Ctrl+Z) are for the supervisor alone
-    )  # fmt: skip
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)  # a process inherits it
+    try:
+        return subprocess.Popen(
+            [*command, "--channel", str(descriptor)],
+            pass_fds=[descriptor], stdin=subprocess.DEVNULL, env=environment,
+            process_group=0,  # signals from a terminal (Ctrl+C, Ctrl+Z) are for the supervisor alone
+        )  # fmt: skip
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_fact(status: int) -> str:

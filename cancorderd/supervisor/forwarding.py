@@ -12,12 +12,14 @@ import json
 import logging
 import os
 import socket
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from cancorderd.config.forward_settings import FOLDER, ForwardSettings
 from cancorderd.hub.subjects import default_gateway
 from cancorderd.ipc.backoff import Backoff
+from cancorderd.ipc.exit_statuses import WorkerExit
 from cancorderd.ipc.messages import ForwarderReport, ForwarderStart, GatewayLosses, NewFeed, SafePosition
 from cancorderd.python_command import python_command
 from cancorderd.supervisor.machine_lookup import MachineLookup
@@ -45,8 +47,10 @@ POLICY = SidePolicy(
     asked=True,
     end_within_s=8.0,  # to write what the hub has not acknowledged
 )
-_STOP_WITHIN_S = 3.0
-"""The same as `end_within_s`, but at the end of the daemon, which itself has little time."""
+_STOP_WITHIN_S = 2.5
+"""The same as `end_within_s`, but at the end of the daemon, which itself has little time: another may have to follow."""
+_IN_ORDER = (WorkerExit.DONE, WorkerExit.REFUSED)
+"""Exit statuses after which another forwarder would do no more than the one that has ended."""
 _LOST = ("kernel", "adapter", "unknown", "feed", "spool")
 _BUFFER = 1 << 20
 
@@ -82,6 +86,8 @@ class Forwarding:
         """Latest losses of each bus before its stream."""
         self._earlier: dict[str, dict[str, int]] = {}
         """Losses that earlier forwarders reported."""
+        self._in_order = False
+        """Whether the last forwarder that has ended did so in order."""
 
     @property
     def on(self) -> bool:
@@ -128,15 +134,22 @@ class Forwarding:
             if self._process.running:
                 self._process.send(losses)
 
-    async def stop(self) -> None:
+    async def stop(self, within_s: float) -> None:
         """End the forwarder for good, after the workers have ended. It writes what the hub has not acknowledged.
 
-        If none runs at present, because one has just crashed, a last one reads what the workers have sent.
+        If none runs at present, or it does not end in order (it was killed, or hangs), a last one reads what the workers
+        have sent, and counts what the one before it had. If there is too little time for that, it ends a moment later.
         """
-        if self._streams and not self._process.running:
-            await self._process.started(_STOP_WITHIN_S)
+        deadline_s = time.monotonic() + within_s
+        for last in (False, True):
+            if self._streams:
+                self._in_order = False
+                await self._process.started(deadline_s - time.monotonic())
+            limit_s = deadline_s - time.monotonic()
+            await self._process.stop(limit_s if last else min(_STOP_WITHIN_S, limit_s), kill=not last)
+            if self._in_order:
+                break
         self._settings = None
-        await self._process.stop(_STOP_WITHIN_S)
         self._close_streams()
 
     def status(self) -> ForwardStatus | None:
@@ -196,8 +209,9 @@ class Forwarding:
                 if stream := self._streams.pop(number, None):
                     stream.socket.close()
 
-    def on_end(self, status: int) -> None:  # noqa: ARG002 - each end leaves the same
+    def on_end(self, status: int) -> None:
         report, self._report = self._report, None
+        self._in_order = status in _IN_ORDER
         for bus in report.buses if report else ():
             earlier = self._earlier.setdefault(bus.name, dict.fromkeys(_LOST, 0))
             for place in _LOST:

@@ -47,6 +47,8 @@ ADAPTER_CHECK_S = 0.9
 _SETTLE_WITHIN_S = 10.0
 _END_WITHIN_S = 3.0
 """For all workers together: SIGTERM, SIGABRT and SIGKILL follow each other within 2 s (`state_machine.Policy`)."""
+_FORWARDED_WITHIN_S = 4.3
+"""The same with the forwarder, which ends after them: the daemon has 5 s."""
 _WRITTEN_WITHIN_S = 1.0
 """Time for the ports that are not written yet."""
 _UNSETTLED = (State.STARTING, State.STOPPING)
@@ -265,6 +267,7 @@ class Manager:
         A process that even SIGKILL does not end, since the kernel waits for a device, is left behind after 3 s.
         """
         self._ending = True
+        deadline_s = time.monotonic() + _FORWARDED_WITHIN_S
         for bus in self.buses.values():
             bus.handle(Event.STOP)
         waiting = {
@@ -280,7 +283,9 @@ class Manager:
                     waiting[task].name,
                     waiting[task].pid,
                 )
-        await self._forwarding.stop()  # it reads the streams of the workers to their ends
+        await self._forwarding.stop(
+            deadline_s - time.monotonic()
+        )  # it reads the streams of the workers to their ends
         await written
 
     def worker_pids(self) -> set[int]:

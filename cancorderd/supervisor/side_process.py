@@ -88,6 +88,7 @@ class SideProcess:
         """Whether `restart` or `end` was called since the last start."""
         self._at_once = False
         """Whether `start` was called since the process started or ended: a reason not to run may be gone."""
+        self._left_behind = False
         self._woken = asyncio.Event()
         self.restarts = 0
         """Crashes so far."""
@@ -129,8 +130,11 @@ class SideProcess:
         self._wanted = False
         self._request()
 
-    async def stop(self, within_s: float | None = None) -> None:
-        """End the process in order, and return when it has ended; kill it if it takes longer than `within_s`."""
+    async def stop(self, within_s: float | None = None, *, kill: bool = True) -> None:
+        """End the process in order, and return when it has ended, or takes longer than `within_s`.
+
+        It is killed then; unless `kill`, it is left behind, and ends by itself when this process has ended.
+        """
         self.end()
         task = self._task
         if task is None:
@@ -138,7 +142,11 @@ class SideProcess:
         _, late = await asyncio.wait(
             [task], timeout=self._policy.end_within_s if within_s is None else within_s
         )
-        if late:
+        if late and self._process and not kill:
+            self._left_behind = True
+            self._owner.log(logging.WARNING, f"{self._policy.subject} still ends, and is left behind")
+            task.cancel()
+        elif late:
             if self._process:
                 self._process.signal(signal.SIGKILL)
             await asyncio.wait([task], timeout=_KILLED_WITHIN_S)
@@ -190,7 +198,7 @@ class SideProcess:
         self._status, self._last_words = None, ""
         process = ChildProcess(self._on_message, self._on_exit)
         try:
-            process.spawn(self.name, self._command)
+            process.spawn(self.name, self._command, blocked={signal.SIGTERM} if self._policy.asked else ())
             self._process = process
             self._owner.on_start()
             if hung := await self._too_long_silence(process):
@@ -204,7 +212,7 @@ class SideProcess:
             await process.wait()
             raise
         finally:
-            if self._status is None:  # cancelled
+            if self._status is None and not self._left_behind:  # cancelled
                 process.signal(signal.SIGKILL)
             self._process = None
         status = self._status or 0  # `wait` returns when it is known

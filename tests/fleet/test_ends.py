@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,7 @@ from tests.fleet.test_forwarding import (
     wait_forwarded,
     wait_received,
 )
-from tests.support.harness import Client, Daemon, poll
+from tests.support.harness import Client, Daemon, alive, busy_limit_s, poll
 from tests.support.hub_account import Hub
 from tests.support.nats_server import PROGRAM, NatsServer
 from tests.support.numbered_frames import number
@@ -143,6 +144,18 @@ def assert_stored_up_to_the_last_of(client: Client, server: NatsServer, folder: 
         assert account.numbers[-1] >= number(client.frames[-1])
 
 
+def assert_counted(server: NatsServer, folder: Path, last: int) -> None:
+    """Assert that the hub gets the frames of the ended bus a up to the number `last`, but for those that are counted."""
+    with server, Daemon(folder, forward(server.url) + bus("b", count=100)) as daemon:
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream()
+        poll(lambda: forwarded(daemon) >= 100 and not lag(daemon), what=f"all frames: {state(daemon)}")
+        account = hub.accounts()["a"]
+        account.assert_in_order()
+        assert account.numbers[-1] >= last
+        assert account.missing <= account.lost.unknown
+
+
 @pytest.mark.parametrize("forwarder_first", [True, False])
 def test_sigterm_to_all_processes_of_the_daemon(forwarder_first: bool, tmp_path: Path) -> None:
     """As systemd stops a service: the forwarder is terminated while the workers still deliver their last frames."""
@@ -193,11 +206,42 @@ def test_end_of_the_daemon_while_no_forwarder_runs(tmp_path: Path) -> None:
             assert daemon.stop() == 0
             poll(lambda: client.ended, what="the end of the client's connection")
             last = number(client.frames[-1])
-    with server, Daemon(tmp_path, forward(server.url) + bus("b", count=100)) as daemon:
-        hub = Hub(server.url, "truck-17")
-        hub.make_stream()
-        poll(lambda: forwarded(daemon) >= 100 and not lag(daemon), what=f"all frames: {state(daemon)}")
-        account = hub.accounts()["a"]
-        account.assert_in_order()
-        assert account.numbers[-1] >= last
-        assert account.missing <= account.lost.unknown
+    assert_counted(server, tmp_path, last)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+def test_end_of_the_daemon_while_a_forwarder_starts(how: signal.Signals, tmp_path: Path) -> None:
+    """Whatever happens to one that has read nothing yet, a last one takes what the workers have sent."""
+    server = NatsServer(tmp_path / "hub")
+    with Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+        poll(lambda: lag(daemon) > RATE)
+        with Client(daemon.wait_port("a")) as client:
+            client.wait_frames(RATE // 2)
+            before = state(daemon)["pid"]
+            daemon.write(forward(server.url, "flush_ms = 20") + bus("a"))
+            assert daemon.ctl("reload").returncode == 0
+            started = poll(lambda: (pid := state(daemon)["pid"]) != before and pid)
+            client.wait_more()
+            os.kill(started, how)
+            assert daemon.stop() == 0
+            assert not alive(started)
+            assert_stored_up_to_the_last_of(client, server, tmp_path)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_end_of_the_daemon_with_a_forwarder_that_fails(how: signal.Signals, tmp_path: Path) -> None:
+    """Nobody else knows of what it had in memory: a last one counts it."""
+    server = NatsServer(tmp_path / "hub")
+    with Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+        poll(lambda: lag(daemon) > RATE)
+        with Client(daemon.wait_port("a")) as client:
+            client.wait_frames(RATE // 2)
+            failing = state(daemon)["pid"]
+            os.kill(failing, how)
+            began_s = time.monotonic()
+            assert daemon.stop() == 0
+            assert time.monotonic() - began_s < busy_limit_s(5.0)
+            assert not alive(failing)
+            poll(lambda: client.ended, what="the end of the client's connection")
+            last = number(client.frames[-1])
+    assert_counted(server, tmp_path, last)

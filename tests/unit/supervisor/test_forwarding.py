@@ -135,7 +135,7 @@ async def test_streams_and_losses_reach_every_forwarder(
         while sock.recv(100):
             pass
         sock.close()
-    await found.stop()
+    await found.stop(PATIENCE_S)
 
 
 @in_event_loop
@@ -155,7 +155,7 @@ async def test_stream_that_was_read_to_its_end_is_closed_and_passed_on_no_more(
     assert later
     # The killed forwarder may have been sent this stream, too.
     await until(lambda: bool(lines(caplog, "NewFeed(bus='b', number=2, ")))
-    await found.stop()
+    await found.stop(PATIENCE_S)
     assert len(lines(caplog, "NewFeed(")) == 2
     worker.close()
     later.close()
@@ -182,7 +182,7 @@ async def test_forwarder_that_refuses_waits_for_somebody_to_act(
     found.configure(None, str(tmp_path))
     assert worker.recv(1) == b"", "nobody has the other end"
     worker.close()
-    await found.stop()
+    await found.stop(PATIENCE_S)
 
 
 @in_event_loop
@@ -203,5 +203,34 @@ async def test_losses_before_the_first_forwarder_are_not_those_of_the_next(
     await until(lambda: len(lines(caplog, "NewFeed(")) == 2)
     safe = "SafePosition(spool='', position=0, stored=0, kernel=5, adapter=6, unknown=7)"
     assert lines(caplog, "NewFeed(")[1] == f"NewFeed(bus='a', number=1, safe={safe})"
-    await found.stop()
+    await found.stop(PATIENCE_S)
+    worker.close()
+
+
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGSTOP"])
+@in_event_loop
+async def test_forwarder_that_does_not_end_in_order_has_a_last_successor(
+    end: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "cancorderd.forward")
+    program = f"""
+        def on_feed(feed, sock):
+            report()
+            if feed.safe is None:
+                select.select([channel], [], [])
+                signal.raise_signal(signal.{end})
+
+        serve(on_feed)
+    """
+    found = forwarding(program)
+    found.configure(SETTINGS, str(tmp_path))
+    worker = found.open_feed(bus("a"))
+    assert worker
+    await until_reported(found)
+    await found.stop(PATIENCE_S)
+    assert found.pid is None
+    first, last = lines(caplog, "NewFeed(")
+    assert first == "NewFeed(bus='a', number=1, safe=None)"
+    assert "position=42" in last
+    assert lines(caplog, "EndRequest(") == ["EndRequest()"]
     worker.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -13,23 +14,23 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cancorderd.ipc.backoff import Backoff
 from cancorderd.ipc.messages import Notice
 from cancorderd.supervisor.side_policy import SidePolicy
 from cancorderd.supervisor.side_process import SideProcess
-from tests.support.harness import PATIENCE_S, alive
+from tests.support.harness import PATIENCE_S, alive, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    import pytest
-
     from cancorderd.ipc.messages import Message
 
 HEAD = """
 import os, select, signal, socket, sys, time
-from cancorderd.ipc.channel import Channel
+from cancorderd.ipc.channel import Channel, ChannelClosed
 from cancorderd.ipc.messages import Heartbeat, Notice, WorkerEnd
 starts, channel = sys.argv[1], Channel(socket.socket(fileno=int(sys.argv[3])))
 with open(starts, "a") as file:
@@ -131,7 +132,7 @@ def test_ended_in_order(tmp_path: Path) -> None:
 def test_asked_to_end_without_a_signal(tmp_path: Path) -> None:
     async def check() -> None:
         lines = """
-            signal.signal(signal.SIGTERM, lambda *_: os._exit(3))
+            os.kill(os.getpid(), signal.SIGTERM)  # from the start on, it waits until it is taken
             select.select([channel], [], [])
             (received,) = channel.receive()
             channel.send(Notice("info", type(received.message).__name__))
@@ -185,6 +186,30 @@ def test_killed_if_it_ignores_sigterm(tmp_path: Path) -> None:
         assert not alive(probe.pids()[0])
 
     run(check())
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_left_behind_to_end_by_itself(tmp_path: Path) -> None:
+    async def check() -> None:
+        lines = """
+            channel.send(Notice("info", "up"))
+            try:
+                while True:
+                    select.select([channel], [], [])
+                    channel.receive()
+            except ChannelClosed:
+                time.sleep(0.1)
+                open(starts + ".ended", "w")
+        """
+        probe = Probe(tmp_path, lines, replace(POLICY, asked=True))
+        probe.side.start()
+        await until(lambda: "up" in probe.owner.lines)
+        await probe.side.stop(0.0, kill=False)
+        assert probe.owner.lines[1:] == ["it still ends, and is left behind"]
+
+    run(check())
+    gc.collect()  # here, where its warning is expected
+    poll((tmp_path / "starts.ended").exists)
 
 
 def test_process_without_heartbeat_is_replaced(tmp_path: Path) -> None:
