@@ -18,6 +18,7 @@ from cancorderd.forwarder.feed_streams import FeedStreams
 from cancorderd.forwarder.gathering import Gathering
 from cancorderd.forwarder.outbox import Outbox
 from cancorderd.forwarder.publisher import Publisher
+from cancorderd.forwarder.task_end import end_tasks
 from cancorderd.hub.headers import MAX_BODY
 from cancorderd.ipc.messages import ForwarderReport, NewFeed, Notice
 
@@ -131,9 +132,7 @@ class Forwarder:
             await self._finish()
         finally:
             self._gathering.close()
-            for task in (*tasks, end):
-                task.cancel()
-            await asyncio.gather(*tasks, end, return_exceptions=True)
+            await end_tasks([*tasks, end])
             await self._write_all()
         self._report_now()
         self._thread.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 from cancorderd.config.forward_settings import ForwardSettings
 from cancorderd.forwarder.disk_spool import DiskSpool
 from cancorderd.forwarder.forwarder import Forwarder
+from cancorderd.forwarder.publisher import Publisher
 from cancorderd.ipc.messages import GatewayLosses, NewFeed, SafePosition
 from cancorderd.protocol.feed_mark import feed_mark
 from cancorderd.protocol.packets import packet
@@ -147,3 +149,29 @@ def test_bug_in_a_round_ends_the_process(tmp_path: Path, monkeypatch: pytest.Mon
         forwarder._streams["a"].close()  # as the end of the process
 
     asyncio.run(live())
+
+
+def test_end_while_a_library_swallows_the_cancellation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As nats-py does if it comes while bytes are flushed."""
+
+    async def live() -> None:
+        forwarder, worker = forwarder_with_frames(tmp_path, 7)
+        begun = asyncio.Event()
+
+        async def publish(_publisher: Publisher) -> None:
+            begun.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(Publisher, "run", publish)
+        with worker:
+            running = asyncio.create_task(forwarder.run())
+            await begun.wait()
+            forwarder.request_end()
+            await asyncio.wait_for(running, PATIENCE_S)
+
+    asyncio.run(live())
+    assert left_on(DiskSpool(str(tmp_path), 1 << 20))[1] == {"a": 7}
