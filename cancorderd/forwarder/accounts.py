@@ -33,6 +33,8 @@ class BusAccount:
         """Frames that were acknowledged since the start."""
         self.kernel = self.adapter = self.worker_unknown = 0
         """Losses before the feed, since the daemon started."""
+        self.fed = 0
+        """Position at the end of the streams, by the reports of the workers."""
         self._base: tuple[int, int, int] | None = None
         """These losses when the spool id was made."""
         self.feed = 0
@@ -46,8 +48,9 @@ class BusAccount:
         """Time of creation of the first batch that waits, until one is acknowledged."""
         self.safe: SafePosition | None = None
 
-    def take_losses(self, kernel: int, adapter: int, unknown: int) -> None:
+    def take_losses(self, kernel: int, adapter: int, unknown: int, fed: int = 0) -> None:
         """Take the bus's losses since the daemon started. Those of the first call belong to an earlier spool id."""
+        self.fed = fed
         if self._base is None:
             self._base = (kernel, adapter, unknown)
         self.kernel, self.adapter, self.worker_unknown = kernel, adapter, unknown

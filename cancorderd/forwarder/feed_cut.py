@@ -41,6 +41,11 @@ class FeedCutter:
         self._unplaced = 0
         """Frames before the first mark."""
 
+    def place(self, position: int) -> None:
+        """Take the position at the end of the streams, if they are at their end and no mark was in them."""
+        if self.position is None:
+            self.begin = self.position = position
+
     def cut(self, data: bytes) -> Cut:
         """Return the whole packets at the beginning of `data`. Take `size` bytes from the stream then."""
         at = start = frames = run = 0

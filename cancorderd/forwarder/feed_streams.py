@@ -38,6 +38,8 @@ class FeedStreams:
         self._streams: deque[tuple[int, socket.socket]] = deque()
         self._watched = -1
         self._torn_since_s: float | None = None
+        self._ended = False
+        """Whether all streams were read to their ends."""
 
     @property
     def open(self) -> bool:
@@ -47,6 +49,7 @@ class FeedStreams:
         """Read this stream behind those that are there."""
         sock.setblocking(False)
         self._streams.append((number, sock))
+        self._ended = False
         if len(self._streams) == 1:
             self._watch()
 
@@ -84,6 +87,11 @@ class FeedStreams:
         self._watch()
         return False
 
+    def place(self, position: int) -> None:
+        """Take the position at the end of the streams: an earlier forwarder may have read all of them, and taken it along."""
+        if self._ended:
+            self.cutter.place(position)
+
     def close(self) -> None:
         self._unwatch()
         while self._streams:
@@ -102,6 +110,7 @@ class FeedStreams:
         self._unwatch()
         number, sock = self._streams.popleft()
         sock.close()
+        self._ended = not self._streams
         self._torn_since_s = None
         self._on_end(number)
 

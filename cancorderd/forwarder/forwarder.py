@@ -110,7 +110,7 @@ class Forwarder:
         self._streams[feed.bus].add(feed.number, sock)
 
     def take_losses(self, losses: GatewayLosses) -> None:
-        self._account(losses.bus).take_losses(losses.kernel, losses.adapter, losses.unknown)
+        self._account(losses.bus).take_losses(losses.kernel, losses.adapter, losses.unknown, losses.fed)
 
     async def run(self) -> None:
         # The disk may be slow: reports show that this process lives.
@@ -237,9 +237,11 @@ class Forwarder:
     def _report_losses(self, quiet_s: float = QUIET_S) -> None:
         """Make a batch without frames for each bus that has been silent for so long after it lost frames."""
         for bus, streams in self._streams.items():
-            position = streams.cutter.position or 0
-            now, now_s = time.time(), time.monotonic()
-            entry = self._maker.empty_batch(self._account(bus), position, now, now_s, quiet_s=quiet_s)
+            account = self._account(bus)
+            streams.place(account.fed)
+            self._account_for_earlier(bus)
+            now, now_s, position = time.time(), time.monotonic(), streams.cutter.position or 0
+            entry = self._maker.empty_batch(account, position, now, now_s, quiet_s=quiet_s)
             if entry is not None:
                 self._add(entry)
         self._send_batches()

@@ -275,6 +275,8 @@ class GatewayLosses(NamedTuple):
     kernel: int
     adapter: int
     unknown: int
+    fed: int = 0
+    """Frames that its workers have had for the forwarder, by their reports: the position at the end of its streams."""
 
 
 class ForwardedBusReport(NamedTuple):

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 class BusCounts:
     """Counts of one bus. `warn` receives a sentence for each loss that no worker reported."""
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
+    def __init__(self, warn: Callable[[str], None], fed: int = 0) -> None:
+        """`fed` counts the frames that an earlier bus of this name had for the forwarder."""
         self._warn = warn
-        self.reported = Counts()
+        self.reported = Counts(fed=fed)
         """Counts of all workers, by their reports."""
         self._uncounted = Counts()
         """Counts that no worker reported: of crashes, and of recorders that ended after their workers."""

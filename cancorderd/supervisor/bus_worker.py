@@ -45,6 +45,9 @@ class FeedOwner(Protocol):
     def open_feed(self, bus: Bus) -> socket.socket | None:
         """Return the socket for a worker of this bus, or None if the bus is not forwarded."""
 
+    def fed(self, name: str) -> int:
+        """Return how many frames buses of this name have had for the forwarder."""
+
 
 class BusWorker:
     """At most one worker at a time. It reports to the bus by `Bus.on_worker_message`, `on_report` and `on_worker_end`."""
@@ -59,7 +62,9 @@ class BusWorker:
         """The worker's latest report; None without a worker that has reported."""
         self.fed = False
         """Whether the present worker feeds the forwarder."""
-        self.counts = BusCounts(lambda text: bus.log(logging.WARNING, text))
+        self.counts = BusCounts(
+            lambda text: bus.log(logging.WARNING, text), feeds.fed(bus.name) if feeds else 0
+        )
         self.clients = HeldClients(
             lambda address: bus.log(logging.INFO, f"client {address} left while the bus was interrupted")
         )

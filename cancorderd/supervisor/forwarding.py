@@ -84,6 +84,8 @@ class Forwarding:
         """Positions up to which forwarders have stored a bus's frames, for the next forwarder."""
         self._losses: dict[str, GatewayLosses] = {}
         """Latest losses of each bus before its stream."""
+        self._removed_losses: dict[str, GatewayLosses] = {}
+        """The same of removed buses, by name: one that is added again counts from 0."""
         self._earlier: dict[str, dict[str, int]] = {}
         """Losses that earlier forwarders reported."""
         self._in_order = False
@@ -126,9 +128,23 @@ class Forwarding:
             self._pass_stream(number)
         return theirs
 
-    def take_losses(self, bus: str, kernel: int, adapter: int, unknown: int) -> None:
-        """Pass on a bus's losses before its stream, since the daemon started."""
-        losses = GatewayLosses(bus, kernel, adapter, unknown)
+    def fed(self, name: str) -> int:
+        """Return how many frames buses of this name have had for the forwarder."""
+        losses = self._losses.get(name)
+        return losses.fed if losses else 0
+
+    def remove(self, name: str) -> None:
+        """Note that a bus was removed: another of this name counts its losses from 0."""
+        if name in self._losses:
+            self._removed_losses[name] = self._losses[name]
+
+    def take_losses(self, bus: str, kernel: int, adapter: int, unknown: int, fed: int) -> None:
+        """Pass on a bus's losses before its stream, and the frames of its stream, since the daemon started."""
+        if before := self._removed_losses.get(bus):
+            kernel, adapter, unknown = (
+                kernel + before.kernel, adapter + before.adapter, unknown + before.unknown,
+            )  # fmt: skip
+        losses = GatewayLosses(bus, kernel, adapter, unknown, fed)
         if self._settings and losses != self._losses.get(bus):
             self._losses[bus] = losses
             if self._process.running:
@@ -196,11 +212,16 @@ class Forwarding:
         if self._settings is None:
             return
         self._process.send(ForwarderStart(json.dumps(asdict(self._settings)), self._gateway, self._folder))
-        known = {stream.bus for stream in self._streams.values()} | self._losses.keys()
-        for bus in sorted(known):
+        fed = {stream.bus for stream in self._streams.values()}
+        for bus in sorted(fed | self._losses.keys()):
             self._process.send(self._losses.get(bus, GatewayLosses(bus, 0, 0, 0)))
         for number in self._streams:
             self._pass_stream(number)
+        for bus in sorted(self._safe.keys() - fed):
+            # The forwarder before may have had frames of a stream that it had read to its end.
+            ended, other = socket.socketpair()
+            other.close()
+            self._process.send(NewFeed(bus, next(self._numbers), self._safe[bus]), ended)
 
     def on_message(self, message: Message) -> None:
         if isinstance(message, ForwarderReport):

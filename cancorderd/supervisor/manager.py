@@ -283,9 +283,8 @@ class Manager:
                     waiting[task].name,
                     waiting[task].pid,
                 )
-        await self._forwarding.stop(
-            deadline_s - time.monotonic()
-        )  # it reads the streams of the workers to their ends
+        # It reads the streams of the workers to their ends.
+        await self._forwarding.stop(deadline_s - time.monotonic())
         await written
 
     def worker_pids(self) -> set[int]:
@@ -400,13 +399,16 @@ class Manager:
 
     def _report_losses(self) -> None:
         """Pass on the losses of each bus before the forwarder. A failure here costs no bus."""
+        for bus in self.buses.values():
+            self._report_losses_of(bus)
+
+    def _report_losses_of(self, bus: Bus) -> None:
         try:
-            for bus in self.buses.values():
-                if bus.fed:
-                    counts = bus.counts
-                    self._forwarding.take_losses(
-                        bus.name, counts.lost_kernel, counts.lost_adapter, counts.lost_unknown
-                    )
+            if bus.fed:
+                counts = bus.counts
+                self._forwarding.take_losses(
+                    bus.name, counts.lost_kernel, counts.lost_adapter, counts.lost_unknown, counts.fed
+                )
         except Exception:
             log.exception("the losses of a bus could not be passed to the forwarder")
 
@@ -431,7 +433,10 @@ class Manager:
     def _on_change(self, bus: Bus) -> None:
         if bus.state == State.DISABLED or not bus.settings.enabled:
             self._share_backlogs()
-        self._removed = [removed for removed in self._removed if removed.state in _UNSETTLED]
+        self._report_losses_of(bus)
+        if bus in self._removed and bus.state not in _UNSETTLED:
+            self._removed.remove(bus)
+            self._forwarding.remove(bus.name)
         self._changed.set()
         self._bus_changed(bus)
 

@@ -245,3 +245,50 @@ def test_end_of_the_daemon_with_a_forwarder_that_fails(how: signal.Signals, tmp_
             poll(lambda: client.ended, what="the end of the client's connection")
             last = number(client.frames[-1])
     assert_counted(server, tmp_path, last)
+
+
+def test_killed_forwarder_had_the_last_frames_of_a_stopped_bus(tmp_path: Path) -> None:
+    """No worker sends anything any more that would show them."""
+    server = NatsServer(tmp_path / "hub")
+    with server, Daemon(tmp_path, forward(server.url, "ram_s = 60") + bus("a")) as daemon:
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream()
+        wait_forwarded(daemon, RATE)
+        server.kill()
+        wait_received(daemon, "a", RATE)
+        daemon.ctl("stop", "a")
+        received = daemon.bus("a")["frames"]["received"]
+        poll(lambda: forwarded(daemon) + lag(daemon) == received, what=f"{received} frames: {state(daemon)}")
+        os.kill(state(daemon)["pid"], signal.SIGKILL)
+        server.start()
+        wait_connected(daemon)
+        poll(
+            lambda: any(each["lost"]["unknown"] for each in state(daemon)["buses"]),
+            what="the loss is counted",
+        )
+        poll(lambda: hub.accounts()["a"].lost.unknown, what="the hub has the count")
+        account = hub.accounts()["a"]
+        account.assert_complete()
+        assert len(account.numbers) + account.lost.unknown == received
+
+
+def test_killed_forwarder_had_frames_of_a_bus_that_was_removed_and_added_again(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "hub")
+    table = forward(server.url, "ram_s = 60")
+    with Daemon(tmp_path, table + bus("a")) as daemon:
+        poll(lambda: lag(daemon) > 2 * RATE)
+        daemon.write(table)
+        assert daemon.ctl("reload").returncode == 0
+        before = poll(lambda: lag(daemon))
+        daemon.write(table + bus("a"))
+        assert daemon.ctl("reload").returncode == 0
+        poll(lambda: lag(daemon) > before + RATE)
+        had = lag(daemon)
+        os.kill(state(daemon)["pid"], signal.SIGKILL)
+        with server:
+            Hub(server.url, "truck-17").make_stream()
+            wait_connected(daemon)
+            poll(
+                lambda: sum(each["lost"]["unknown"] for each in state(daemon)["buses"]) >= had,
+                what="the count",
+            )

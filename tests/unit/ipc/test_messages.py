@@ -65,7 +65,7 @@ MESSAGES: list[Message] = [
     ForwarderStart("{}", "truck-17", "/var/lib/cancorder/forward/truck-17"),
     NewFeed("body", 3),
     NewFeed("body", 3, SafePosition("0123456789abcdef", 7, 5, 1, 2, 3)),
-    GatewayLosses("body", 1, 2, 3),
+    GatewayLosses("body", 1, 2, 3, 4),
     EndRequest(),
     ForwarderReport(
         True,

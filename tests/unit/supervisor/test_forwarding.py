@@ -100,10 +100,12 @@ async def test_streams_and_losses_reach_every_forwarder(
     (start,) = lines(caplog, "ForwarderStart(")
     assert start.endswith(f"gateway='truck-17', folder='{tmp_path}/forward/truck-17')")
     assert lines(caplog, "NewFeed(") == ["NewFeed(bus='a', number=1, safe=None)"]
-    found.take_losses("a", 5, 6, 7)
-    found.take_losses("a", 5, 6, 7)
+    found.take_losses("a", 5, 6, 7, 50)
+    found.take_losses("a", 5, 6, 7, 50)
     await until(lambda: len(lines(caplog, "GatewayLosses(")) == 2)
-    assert lines(caplog, "GatewayLosses(")[1] == "GatewayLosses(bus='a', kernel=5, adapter=6, unknown=7)"
+    assert (
+        lines(caplog, "GatewayLosses(")[1] == "GatewayLosses(bus='a', kernel=5, adapter=6, unknown=7, fed=50)"
+    )
     assert state(found)["buses"][0]["lost"]["unknown"] == 3
 
     os.kill(first, signal.SIGKILL)
@@ -156,7 +158,7 @@ async def test_stream_that_was_read_to_its_end_is_closed_and_passed_on_no_more(
     # The killed forwarder may have been sent this stream, too.
     await until(lambda: bool(lines(caplog, "NewFeed(bus='b', number=2, ")))
     await found.stop(PATIENCE_S)
-    assert len(lines(caplog, "NewFeed(")) == 2
+    assert len(lines(caplog, "NewFeed(bus='a', number=1, ")) == 1
     worker.close()
     later.close()
 
@@ -193,11 +195,11 @@ async def test_losses_before_the_first_forwarder_are_not_those_of_the_next(
     caplog.set_level("INFO", "cancorderd.forward")
     found = forwarding("report = lambda: None; serve(lambda feed, sock: None)")
     found.configure(SETTINGS, str(tmp_path))
-    found.take_losses("a", 5, 6, 7)
+    found.take_losses("a", 5, 6, 7, 0)
     worker = found.open_feed(bus("a"))
     assert worker
     await until(lambda: len(lines(caplog, "NewFeed(")) == 1)
-    found.take_losses("a", 8, 8, 8)
+    found.take_losses("a", 8, 8, 8, 0)
     assert found.pid
     os.kill(found.pid, signal.SIGKILL)
     await until(lambda: len(lines(caplog, "NewFeed(")) == 2)
@@ -234,3 +236,51 @@ async def test_forwarder_that_does_not_end_in_order_has_a_last_successor(
     assert "position=42" in last
     assert lines(caplog, "EndRequest(") == ["EndRequest()"]
     worker.close()
+
+
+@in_event_loop
+async def test_bus_that_is_removed_and_added_again_goes_on_counting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "cancorderd.forward")
+    found = forwarding("report(); serve(lambda feed, sock: None)")
+    found.configure(SETTINGS, str(tmp_path))
+    await until_reported(found)
+    found.take_losses("a", 5, 6, 7, 50)
+    assert (found.fed("a"), found.fed("b")) == (50, 0)
+    found.remove("a")
+    found.take_losses("a", 0, 0, 1, 60)
+    await until(lambda: len(lines(caplog, "GatewayLosses(")) == 2)
+    assert (
+        lines(caplog, "GatewayLosses(")[1] == "GatewayLosses(bus='a', kernel=5, adapter=6, unknown=8, fed=60)"
+    )
+    await found.stop(PATIENCE_S)
+
+
+@in_event_loop
+async def test_forwarder_learns_of_a_bus_whose_streams_have_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One before it may have had frames of them in memory."""
+    caplog.set_level("INFO", "cancorderd.forward")
+    found = forwarding(
+        """
+        def on_feed(feed, sock):
+            if feed.safe:
+                channel.send(Notice("info", f"rest: {sock.recv(1)}"))
+            report([feed.number])
+
+        serve(on_feed)
+        """
+    )
+    found.configure(SETTINGS, str(tmp_path))
+    worker = found.open_feed(bus("a"))
+    assert worker
+    worker.close()
+    first = await until_reported(found)
+    os.kill(first, signal.SIGKILL)
+    await until_reported(found, first)
+    await until(lambda: len(lines(caplog, "rest: ")) == 1)
+    assert lines(caplog, "rest: ") == ["rest: b''"]
+    assert "position=42" in lines(caplog, "NewFeed(")[1]
+    await found.stop(PATIENCE_S)
