@@ -2,13 +2,16 @@
 
 `FeedCutter` is given the beginning of what has arrived, and returns how much of it are whole packets. Only these are
 then taken from the socket: whenever this process ends, the stream goes on with a whole packet for the next.
+
+The marks say how long a worker's batch is, so that only the last one is looked at packet by packet, and one that is not
+there to its end or that another process has begun to take.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from cancorderd.protocol.feed_mark import FEED
+from cancorderd.protocol.feed_mark import FEED, MARK
 from cancorderd.protocol.packets import HEADER, TIMESTAMP
 
 _FLAGS = HEADER.size - 2
@@ -47,36 +50,47 @@ class FeedCutter:
             self.begin = self.position = position
 
     def cut(self, data: bytes) -> Cut:
-        """Return the whole packets at the beginning of `data`. Take `size` bytes from the stream then."""
+        """Return the whole packets at the beginning of `data`. Take `size` bytes from the stream then.
+
+        `last` is the beginning of a packet, of the last one or of the batch that holds it, which ends at `stop`.
+        """
         at = start = frames = run = 0
-        last = -1
+        last = stop = 0
         parts: list[bytes] = []
         end = len(data)
         while at + HEADER.size <= end:
-            if data[at + _FLAGS] == FEED:
-                if at > start:
-                    parts.append(data[start:at])
-                self._mark(TIMESTAMP.unpack_from(data, at)[0], run)
-                run = 0
-                at += HEADER.size
-                start = at
+            if data[at + _FLAGS] != FEED:
+                following = at + HEADER.size + data[at + _LENGTH]
+                if following > end:
+                    break
+                last, stop, at = at, following, following
+                run += 1
                 continue
-            following = at + HEADER.size + data[at + _LENGTH]
-            if following > end:
+            behind = at + MARK.size
+            if behind > end:
                 break
-            last = at
-            frames += 1
-            run += 1
-            at = following
+            if at > start:
+                parts.append(data[start:at])
+            position, size, _, _, count = MARK.unpack_from(data, at)
+            self._mark(position, run)
+            frames, run = frames + run, 0
+            at = start = behind
+            if HEADER.size <= size <= end - at:
+                last, stop, at = at, at + size, at + size
+                run = count
+        frames += run
         if self.position is not None:
             self.position += run
         else:
             self._unplaced += run
         if at > start:
             parts.append(data[start:at])
-        body = b"".join(parts)
         if not frames:
             return Cut(at, b"", 0, 0, 0)
+        # The last batch was not walked through.
+        while (following := last + HEADER.size + data[last + _LENGTH]) <= stop - HEADER.size:
+            last = following
+        body = b"".join(parts)
         return Cut(at, body, frames, TIMESTAMP.unpack_from(body)[0], TIMESTAMP.unpack_from(data, last)[0])
 
     def _mark(self, number: int, run: int) -> None:

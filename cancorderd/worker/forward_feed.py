@@ -48,7 +48,8 @@ class ForwardFeed:
         packets, frames, *_ = batch
         if not frames:
             return
-        mark, self.fed = feed_mark(self.fed), self.fed + frames
+        mark = feed_mark(self.fed, len(packets), frames)
+        self.fed += frames
         if self._socket.socket and not self._socket.send(Batch(mark + packets, frames)):
             self._end()
 

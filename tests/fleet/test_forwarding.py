@@ -380,7 +380,8 @@ def test_losses_of_a_bus_that_falls_silent_reach_the_hub(
         forwarder.add_feed(NewFeed("a", 1, None), stream)
         forwarder.take_losses(GatewayLosses("a", 0, 0, 0))
         with worker:
-            worker.sendall(feed_mark(0) + packet(1_000_000, ARBITRATION_ID, 0, bytes(8)))
+            frame = packet(1_000_000, ARBITRATION_ID, 0, bytes(8))
+            worker.sendall(feed_mark(0, len(frame), 1) + frame)
             running = asyncio.create_task(forwarder.run())
             await asyncio.to_thread(poll, lambda: "a" in hub.accounts(), what="a frame at the hub")
             forwarder.take_losses(GatewayLosses("a", 7, 0, 0))

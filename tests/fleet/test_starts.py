@@ -71,9 +71,10 @@ class Gateway:
     def _numbered(self, frames: int) -> bytes:
         numbers = range(self.sent, self.sent + frames)
         self.sent += frames
-        return feed_mark(0) + b"".join(
+        packets = b"".join(
             packet(1_000_000 + number, ARBITRATION_ID, 0, number.to_bytes(8)) for number in numbers
         )
+        return feed_mark(0, len(packets), frames) + packets
 
     def has_sent(self) -> None:
         poll(lambda: self._report is not None and not self._report.buses[0].lag_frames, 60)

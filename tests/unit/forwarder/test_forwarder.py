@@ -39,7 +39,7 @@ def forwarder_with_frames(
     settings = ForwardSettings(url=(f"nats://127.0.0.1:{port}",), ram_s=0)
     forwarder = Forwarder(settings, "truck-17", str(spool), lambda _message: None)
     worker, stream = socket.socketpair()
-    worker.sendall(feed_mark(0) + FRAME * frames)
+    worker.sendall(feed_mark(0, len(FRAME) * frames, frames) + FRAME * frames)
     forwarder.take_losses(losses or GatewayLosses("a", 0, 0, 0))
     forwarder.add_feed(NewFeed("a", 1, safe), stream)
     return forwarder, worker

@@ -57,7 +57,7 @@ class Rig:
         return theirs
 
     def send(self, bus: str, worker: socket.socket, frames: int) -> None:
-        worker.send(feed_mark(self._fed[bus]) + FRAME * frames)
+        worker.send(feed_mark(self._fed[bus], len(FRAME) * frames, frames) + FRAME * frames)
         self._fed[bus] += frames
 
     def watched(self) -> int:

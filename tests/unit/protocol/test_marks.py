@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cancorderd.protocol.audience_mark import AUDIENCE, MarkedDecoder, audience_mark
-from cancorderd.protocol.feed_mark import FEED, feed_mark
+from cancorderd.protocol.feed_mark import FEED, MARK, feed_mark
 from cancorderd.protocol.frame import BRS, ERROR, ESI, EXTENDED, FD, REMOTE, Frame
 from cancorderd.protocol.packets import HEADER, encode
 
@@ -16,8 +16,9 @@ def test_marks_have_flags_that_no_frame_has() -> None:
     assert not (FEED | AUDIENCE) & of_frames
 
 
-def test_marks_hold_a_number_and_nothing_else() -> None:
-    assert HEADER.unpack(feed_mark(1 << 40)) == (1 << 40, 0, FEED, 0)
+def test_marks_begin_like_packets() -> None:
+    assert HEADER.unpack_from(feed_mark(1 << 40, 32, 2)) == (1 << 40, 32, FEED, 0)
+    assert MARK.unpack(feed_mark(1 << 40, 32, 2)) == (1 << 40, 32, FEED, 0, 2)
     assert HEADER.unpack(audience_mark(7)) == (0, 7, AUDIENCE, 0)
 
 
