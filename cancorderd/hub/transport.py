@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _BUFFER = 1 << 20
 """Bytes that a stream reader gathers; its line limit bounds the server's INFO."""
+_READ_BYTES = 1 << 18
+"""Bytes that one read takes, at most."""
 _LOOKUP_S = 4.0
 _NEXT_ADDRESS_S = 0.25
 """RFC 8305: the wait before the next address of a host is tried, too."""
@@ -46,6 +48,20 @@ class _Reader(asyncio.StreamReader):
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override] # transports give bytes
         super().feed_data(self.filter(data) if self.filter else data)
+
+
+class _Protocol(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
+    """A reader's protocol that receives into a buffer of its own. For each read, asyncio would take memory from the system and give it back."""
+
+    def __init__(self, reader: _Reader, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(reader, loop=loop)
+        self._buffer = memoryview(bytearray(_READ_BYTES))
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._buffer[:nbytes]))
 
 
 class OpenTransport(TcpTransport):
@@ -184,7 +200,7 @@ async def _connected(server: ServerAddress, progress: Progress) -> tuple[_Reader
     reader = _Reader(limit=_BUFFER, loop=loop)
     try:
         transport, protocol = await loop.create_connection(
-            lambda: asyncio.StreamReaderProtocol(reader, loop=loop),
+            lambda: _Protocol(reader, loop),
             server.host,
             server.port,
             happy_eyeballs_delay=_NEXT_ADDRESS_S,
