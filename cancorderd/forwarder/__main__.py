@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from cancorderd.config.forward_settings import ForwardSettings
 from cancorderd.config.settings_json import rebuilt
+from cancorderd.forwarder.held_selector import HeldSelector
 from cancorderd.hub.failures import LibraryMissing
 from cancorderd.ipc.channel import Channel, ChannelClosed
 from cancorderd.ipc.exit_statuses import WorkerExit
@@ -121,16 +122,22 @@ def serve(descriptor: int) -> int:
         return WorkerExit.REFUSED
     settings = rebuilt(ForwardSettings, json.loads(start.settings))
 
+    selector = HeldSelector()
+
+    def hold(held: bool) -> None:
+        selector.held = held
+
     async def live() -> None:
         supervisor = _Supervisor(channel)
-        forwarder = Forwarder(settings, start.gateway, start.folder, supervisor.send)
+        forwarder = Forwarder(settings, start.gateway, start.folder, supervisor.send, hold)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, lambda: loop.call_later(_TERMINATED_S, forwarder.request_end))
         supervisor.serve(forwarder, received)
         gc.freeze()
         await forwarder.run()
 
-    asyncio.run(live())
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(live())
     return WorkerExit.DONE
 
 

@@ -56,8 +56,9 @@ class Forwarder:
         gateway: str,
         folder: str,
         send: Callable[[Message], None],
+        hold: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """`send` sends a message to the supervisor. `folder` is that of the spool."""
+        """`send` sends a message to the supervisor. `folder` is that of the spool. `hold` is `Gathering`'s."""
         self._settings = settings
         self._gateway = gateway
         self._folder = folder
@@ -71,7 +72,7 @@ class Forwarder:
         self._sent = SentAccount()
         self._publisher: Publisher | None = None
         self._accounts: dict[str, BusAccount] = {}
-        self._gathering = Gathering(settings.flush_ms / 1000, self._send_batches)
+        self._gathering = Gathering(settings.flush_ms / 1000, self._send_batches, hold)
         self._streams: dict[str, FeedStreams] = {}
         self._ended: list[int] = []
         self._waits = "starting"

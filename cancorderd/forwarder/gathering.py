@@ -23,10 +23,14 @@ _PATIENT_S = 0.1
 class Gathering:
     """Rounds of reading, `gather_s` apart while there are frames to read; `on_round` is called after each. Create it in a running loop."""
 
-    def __init__(self, gather_s: float, on_round: Callable[[], None]) -> None:
+    def __init__(
+        self, gather_s: float, on_round: Callable[[], None], hold: Callable[[bool], None] = lambda _: None
+    ) -> None:
+        """`hold` is told whether all other events may wait for the next round."""
         self._loop = asyncio.get_running_loop()
         self._gather_s = gather_s
         self._on_round = on_round
+        self._hold = hold
         self._hurried = False
         self.patient = False
         """Whether new batches have time, because others wait before them."""
@@ -54,6 +58,7 @@ class Gathering:
         if self._timer:
             self._timer.cancel()
         self._busy.clear()
+        self._hold(False)
 
     def _round(self) -> None:
         self._timer = None
@@ -69,6 +74,7 @@ class Gathering:
         self._schedule()
 
     def _schedule(self) -> None:
+        self._hold(bool(self._busy) and not self.patient)
         if self._busy and self._timer is None and not self._closed:
             self._timer = self._loop.call_later(self._pause_s(), self._round)
             self._hurried = False

@@ -32,13 +32,14 @@ class Rig:
         self.cuts: list[tuple[str, int, float]] = []
         """Bus, frames, time."""
         self.ended: list[int] = []
+        self.held: list[bool] = []
         self.readers: dict[str, FeedStreams] = {}
         self.sockets: list[socket.socket] = []
         self._fed: Counter[str] = Counter()
         self.gathering = self.loop.run_until_complete(self._gathering())
 
     async def _gathering(self) -> Gathering:
-        return Gathering(GATHER_S, lambda: self.rounds.append(round(self.loop.time(), 3)))
+        return Gathering(GATHER_S, lambda: self.rounds.append(round(self.loop.time(), 3)), self.held.append)
 
     def add(self, bus: str, number: int = 1) -> socket.socket:
         """Return the worker's end of a further stream of a bus."""
@@ -117,6 +118,27 @@ def test_batches_that_wait_anyway_gather_for_longer(rig: Rig) -> None:
         rig.send("a", a, 1)
         rig.loop.run(GATHER_S)
     assert rig.rounds == [0.1, 0.2, 0.3, 0.4, 0.41, 0.42, 0.43, 0.44]
+
+
+def test_other_events_wait_while_a_bus_is_busy(rig: Rig) -> None:
+    a = rig.add("a")
+    for _ in range(3):
+        rig.send("a", a, 2)
+        rig.loop.run(GATHER_S)
+        assert rig.held[-1]
+    rig.loop.run(1.0)
+    assert not rig.held[-1], "it is silent"
+    rig.send("a", a, 2)
+    rig.loop.run(GATHER_S)
+    assert rig.held[-1]
+    rig.gathering.patient = True
+    rig.send("a", a, 2)
+    rig.loop.run(GATHER_S)
+    assert not rig.held[-1], "each acknowledgement lets further batches go"
+    rig.gathering.patient = False
+    rig.gathering.add(rig.readers["a"])
+    rig.gathering.close()
+    assert not rig.held[-1]
 
 
 def test_bus_that_falls_silent_is_watched_again(rig: Rig) -> None:
