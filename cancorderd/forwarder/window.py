@@ -8,6 +8,7 @@ Times are seconds on the monotonic clock.
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ OTHER_STREAM = 10060
 """The stream that holds the subject is another (Nats-Expected-Stream)."""
 NOBODY = 503
 """Nothing holds the subject."""
+_STORED = re.compile(rb'\{"stream":"[^"\\]*", ?"seq":([1-9][0-9]{0,19})\}')
+"""An acknowledgement as the hub usually writes it, which need not be read as JSON."""
 SILENT_S = 30.0
 """A hub that acknowledges nothing for so long is left: the connection may be half-open."""
 
@@ -79,6 +82,9 @@ class Window:
         expected, entry = self._in_flight[0] if self._in_flight else (0, None)
         if status:
             return Refused(_code(status), f"status {status}")
+        usual = _STORED.fullmatch(data)
+        if usual and entry and int(usual[1]) == expected == sequence + 1:
+            return self._stored(now_s)
         try:
             answer = json.loads(data)
             error = answer.get("error")
@@ -90,7 +96,11 @@ class Window:
             return Refused(code, str(error.get("description")), unanswered)
         if entry is None or sequence + 1 != expected or stored != expected:
             return Refused(0, f"sequence number {stored} in place of {expected}")
-        self._in_flight.popleft()
+        return self._stored(now_s)
+
+    def _stored(self, now_s: float) -> Acknowledged:
+        """Take the oldest batch out."""
+        _, entry = self._in_flight.popleft()
         self._bytes -= entry.size
         self._last_progress_s = now_s
         return Acknowledged(entry)

@@ -5,6 +5,7 @@ nats-py needs three rounds of the event loop for each answer. Everything else go
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 SID = "4294967295"
@@ -12,6 +13,8 @@ SID = "4294967295"
 _SID = SID.encode()
 _MOST_DIGITS = 20
 """Digits of a sequence number (64 bits); Python refuses to read numbers of some thousands."""
+_USUAL = re.compile(rb"MSG \S+\.([0-9]{1,%d}) %s ([0-9]{1,7})\r\n" % (_MOST_DIGITS, _SID))
+"""The line before an answer without headers."""
 _LONGEST = 1 << 20
 """Bytes of a line, or of an answer. nats-py ends the connection of a server that sends longer ones."""
 
@@ -47,6 +50,13 @@ class AnswerSieve:
         self._others -= at
         others = [data[:at]]
         while line_end := data.find(b"\n", at) + 1:
+            if usual := _USUAL.match(data, at, line_end):
+                end = line_end + int(usual[2]) + 2
+                if end > len(data):
+                    break
+                answers.append(Answer(int(usual[1]), data[line_end : end - 2]))
+                at = end
+                continue
             words = data[at:line_end].split()
             try:
                 end = line_end + _payload(words)

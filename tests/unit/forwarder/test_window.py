@@ -82,6 +82,30 @@ def test_batch_before_a_refused_one_got_no_answer() -> None:
 
 def test_answer_to_nothing_is_a_refusal() -> None:
     assert isinstance(Window(0, 0.0).answer(0, stored(1), None, 0.0), Refused)
+    assert isinstance(Window(0, 0.0).answer(-1, stored(0), None, 0.0), Refused)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"stream":"CAN_a", "seq":42}',
+        b'{"stream":"CAN_a","seq":42}',
+        b'{"stream":"CAN_a","domain":"hub", "seq":42}',
+        b'{"stream":"CAN_a", "seq":42,"duplicate":true}',
+        b'{ "seq": 42, "stream": "CAN_\\"a" }',
+    ],
+)
+def test_acknowledgement_is_read_however_it_is_written(data: bytes) -> None:
+    window = Window(41, 0.0)
+    window.publish(batch(1), 0.0)
+    assert isinstance(window.answer(41, data, None, 1.0), Acknowledged)
+
+
+@pytest.mark.parametrize("data", [b'{"stream":"CAN_a", "seq":42} x', b'{"stream":"CAN_a", "seq":042}'])
+def test_answer_that_only_resembles_one_is_a_refusal(data: bytes) -> None:
+    window = Window(41, 0.0)
+    window.publish(batch(1), 0.0)
+    assert isinstance(window.answer(41, data, None, 1.0), Refused)
 
 
 def test_window_has_a_bound_in_batches_and_in_bytes() -> None:
