@@ -65,6 +65,13 @@ class Entry:
         """Bytes that it takes in memory and on the disk, roughly."""
         return len(self.body) + _HEAD + len(self.bus)
 
+    def head_now(self, spool_lost: int, epoch: int) -> BatchHead:
+        """Return the head with what is known only when the batch is sent."""
+        head = self.head
+        if (head.lost.spool, head.epoch) == (spool_lost, epoch):
+            return head
+        return head._replace(lost=head.lost._replace(spool=spool_lost), epoch=epoch)
+
 
 class Stored(NamedTuple):
     """Frames of a bus and a spool id before their first batch on the disk, and up to the last one."""

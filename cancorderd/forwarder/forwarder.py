@@ -250,8 +250,7 @@ class Forwarder:
     # What the publisher asks
 
     def head(self, entry: Entry, epoch: int) -> BatchHead:
-        lost = entry.head.lost._replace(spool=self._sent.spool_lost(entry))
-        return entry.head._replace(lost=lost, epoch=epoch)
+        return entry.head_now(self._sent.spool_lost(entry), epoch)
 
     def last_number(self) -> int:
         return self._maker.number

@@ -127,7 +127,7 @@ class Outbox:
 
     def next_load(self) -> Segment | None:
         """Return the segment from which batches have to be loaded before anything can be taken."""
-        if self._again or self._loaded:
+        if self._again or self._loaded or not self.segments:
             return None
         return next((segment for segment in self.segments if segment.offset < segment.size), None)
 

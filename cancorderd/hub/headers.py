@@ -94,6 +94,9 @@ class Losses(NamedTuple):
         return Losses(*(a - b for a, b in zip(self, other, strict=True)))
 
 
+_LOSSES = " ".join(f"{place}={{}}" for place in Losses._fields)
+
+
 class BatchHead(NamedTuple):
     """The headers of a message, as values."""
 
@@ -115,7 +118,7 @@ def encode(head: BatchHead) -> dict[str, str]:
         BATCH: str(head.batch),
         FRAMES: f"{head.frames} {head.before}",
         TIME: f"{head.first_us} {head.last_us}",
-        LOST: " ".join(f"{place}={count}" for place, count in zip(Losses._fields, head.lost, strict=True)),
+        LOST: _LOSSES.format(*head.lost),
         EPOCH: str(head.epoch),
     }
     if head.compressed:

@@ -47,7 +47,10 @@ class _Reader(asyncio.StreamReader):
     filter: Callable[[bytes], bytes] | None = None
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override] # transports give bytes
-        super().feed_data(self.filter(data) if self.filter else data)
+        if self.filter:
+            data = self.filter(data)
+        if data:
+            super().feed_data(data)
 
 
 class _Protocol(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
@@ -55,13 +58,14 @@ class _Protocol(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
 
     def __init__(self, reader: _Reader, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(reader, loop=loop)
+        self._reader = reader
         self._buffer = memoryview(bytearray(_READ_BYTES))
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(self._buffer[:nbytes]))
+        self._reader.feed_data(bytes(self._buffer[:nbytes]))
 
 
 class OpenTransport(TcpTransport):

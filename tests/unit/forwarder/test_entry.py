@@ -25,6 +25,15 @@ def test_records_are_read_as_they_were_written() -> None:
     assert end == len(record(written))
 
 
+def test_head_of_a_batch_that_is_sent_has_what_is_known_by_then() -> None:
+    entry = batch(7)
+    assert entry.head_now(0, 0) == entry.head
+    head = entry.head_now(5, 2)
+    assert head == entry.head._replace(lost=entry.head.lost._replace(spool=5), epoch=2)
+    assert entry.head_now(5, 0).lost.spool == 5
+    assert entry.head_now(0, 2).epoch == 2
+
+
 @given(st.integers(0, 400))
 def test_torn_end_is_recognised(cut: int) -> None:
     whole = record(batch(1)) + record(batch(2))
