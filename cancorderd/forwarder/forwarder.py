@@ -83,9 +83,8 @@ class Forwarder:
         """Whether the spool is ours; only then batches can be made, in the order of those on the disk."""
         self._early: list[tuple[NewFeed, socket.socket]] = []
         """Streams that arrived before."""
-        self._disk_reason = ""
         self._last_loss_s = -_LOSING_S
-        self._loss_reason = ""
+        self._loss_reason = self._disk_reason = ""
         self._rate = ByteRate()
         self._end = asyncio.Event()
         self._orphaned = False
