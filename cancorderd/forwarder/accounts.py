@@ -59,9 +59,15 @@ class BusAccount:
         """Count the losses that earlier forwarders have not reported, such as those while none ran."""
         self._base = (safe.kernel, safe.adapter, safe.unknown)
 
+    def begin(self, spool: str) -> None:
+        """Begin with the first frame of a bus that no forwarder has read before. Nothing of it is stored."""
+        self.safe = SafePosition(spool, 0, 0, *(self._base or (0, 0, 0)))
+
     def take_stored(self, entry: Entry) -> None:
         """Take a batch of this spool id that is at the hub or on the disk."""
         head = entry.head
+        if head.lost.unknown < self.own_unknown:
+            return  # it was made before the losses of an earlier forwarder were known, which must not be forgotten
         kernel, adapter, unknown = self._base or (0, 0, 0)
         safe = SafePosition(
             head.batch.spool,

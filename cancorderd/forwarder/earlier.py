@@ -34,6 +34,10 @@ class EarlierStarts:
         """Take the last position that an earlier forwarder had reported as stored."""
         self._safe[bus] = safe
 
+    def unclear(self, bus: str) -> bool:
+        """Return whether an earlier forwarder's end is not accounted for yet."""
+        return bus in self._safe
+
     def take_stored(self, spool: str, bus: str, frames: int) -> None:
         """Take the number of frames of a spool id that are stored."""
         key = (spool, bus)

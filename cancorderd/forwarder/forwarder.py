@@ -104,6 +104,9 @@ class Forwarder:
             if feed.safe:
                 self._earlier.take_safe(feed.bus, feed.safe)
                 account.begin_after(feed.safe)
+            else:
+                account.begin(self._spool)
+                self._report_now()  # the next forwarder asks the hub for what this one has stored
             self._streams[feed.bus] = FeedStreams(
                 self._gathering, lambda cut: self._on_cut(account, cut), self._ended.append
             )
@@ -312,7 +315,7 @@ class Forwarder:
 
     def _note_safe(self, entry: Entry) -> None:
         """A batch of this start is at the hub or on the disk."""
-        if entry.head.batch.spool == self._spool and entry.position:
+        if entry.head.batch.spool == self._spool and entry.position and not self._earlier.unclear(entry.bus):
             self._account(entry.bus).take_stored(entry)
 
     def _account_for_earlier(self, bus: str) -> None:

@@ -292,3 +292,44 @@ def test_killed_forwarder_had_frames_of_a_bus_that_was_removed_and_added_again(t
                 lambda: sum(each["lost"]["unknown"] for each in state(daemon)["buses"]) >= had,
                 what="the count",
             )
+
+
+def test_frames_of_a_forwarder_that_is_killed_in_its_first_second_do_not_count_as_lost_if_the_hub_has_them(
+    tmp_path: Path,
+) -> None:
+    with NatsServer(tmp_path / "hub") as server:
+        hub = Hub(server.url, "truck-17")
+        hub.make_stream()
+        with Daemon(tmp_path, forward(server.url) + bus("a")) as daemon:
+            poll(lambda: hub.last_sequence() > 20)
+            killed = state(daemon)["pid"]
+            os.kill(killed, signal.SIGKILL)
+            poll(lambda: state(daemon)["pid"] not in (killed, None))
+            wait_connected(daemon)
+            wait_forwarded(daemon, RATE)
+            account = drained(daemon, hub)
+            account.assert_in_order()
+            assert account.missing == account.lost.unknown < RATE // 5
+
+
+def test_two_forwarders_that_are_killed_in_one_outage(tmp_path: Path) -> None:
+    """The second one has stored frames of its own, and still nobody knows what the first had."""
+    server = NatsServer(tmp_path / "hub").start()
+    hub = Hub(server.url, "truck-17")
+    hub.make_stream()
+    with Daemon(tmp_path, forward(server.url, "ram_s = 1") + bus("a")) as daemon:
+        wait_connected(daemon)
+        wait_forwarded(daemon, RATE)
+        server.kill()
+        for _ in range(2):
+            wait_received(daemon, "a", 3 * RATE)
+            killed = state(daemon)["pid"]
+            os.kill(killed, signal.SIGKILL)
+            poll(lambda: state(daemon)["pid"] not in (killed, None) and state(daemon)["buses"])  # noqa: B023
+        wait_received(daemon, "a", RATE)
+        with server:
+            wait_connected(daemon)
+            wait_forwarded(daemon, RATE)
+            account = drained(daemon, hub)
+            account.assert_in_order()
+            assert 0 < account.missing <= account.lost.unknown <= account.missing + RATE // 5
