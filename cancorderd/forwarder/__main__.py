@@ -91,9 +91,8 @@ def main(arguments: list[str]) -> int:
         case [_name, "--channel", descriptor]:
             for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
-            signal.pthread_sigmask(
-                signal.SIG_UNBLOCK, {signal.SIGTERM}
-            )  # so far, it would have ended the process
+            # The supervisor has blocked it, since it would have ended this process before it was ignored.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             return serve(int(descriptor))
     print(_USAGE, file=sys.stderr)
     return 2

@@ -67,7 +67,7 @@ class BusAccount:
         """Take a batch of this spool id that is at the hub or on the disk."""
         head = entry.head
         if head.lost.unknown < self.own_unknown:
-            return  # it was made before the losses of an earlier forwarder were known, which must not be forgotten
+            return  # it does not report yet what an earlier forwarder lost, which this position would make forgotten
         kernel, adapter, unknown = self._base or (0, 0, 0)
         safe = SafePosition(
             head.batch.spool,
