@@ -287,9 +287,9 @@ class Publisher:
         self._refusals += 1
         self._unanswered = refusal.unanswered
         if refusal.code not in _PASSING or self._refusals > 1:
-            self._disconnected(
-                f"{connection.server}: {refusal_sentence(refusal, self._gateway)}", refused=True
-            )
+            correction = jetstream.hub_init(connection.server, self._gateway)
+            sentence = refusal_sentence(refusal, self._gateway, correction)
+            self._disconnected(f"{connection.server}: {sentence}", refused=True)
             await asyncio.sleep(min(self._refusals * _REFUSED_S, _LONGEST_REFUSED_S))
         elif not self._progress:
             await asyncio.sleep(_REFUSED_S)

@@ -116,12 +116,12 @@ def _code(value: object) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
-def refusal_sentence(refusal: Refused, gateway: str) -> str:
-    """Return fact and remedy of a refusal that repeats, for `status`."""
+def refusal_sentence(refusal: Refused, gateway: str, correction: str) -> str:
+    """Return fact and remedy of a refusal that repeats, for `status`. `correction` is the command that corrects a stream."""
     stream = stream_name(gateway)
     if refusal.code in (NOBODY, OTHER_STREAM):
         holder = "no stream" if refusal.code == NOBODY else "another stream"
-        return f"{holder} holds {all_subjects(gateway)} in place of {stream}. Correct it with cancorderctl hub init."
+        return f"{holder} holds {all_subjects(gateway)} in place of {stream}. Correct it: {correction}"
     if refusal.unanswered:
         return (
             "stores nothing, and does not say why. Make room on its disk, then restart nats-server; its log has the "

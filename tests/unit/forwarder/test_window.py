@@ -145,8 +145,8 @@ def test_hub_that_acknowledges_nothing_is_silent() -> None:
 @pytest.mark.parametrize(
     ("refusal", "sentence"),
     [
-        (Refused(503, "status 503"), "no stream holds can.gw.* in place of CAN_gw. Correct it with cancorderctl hub init."),
-        (Refused(10060, "x"), "another stream holds can.gw.* in place of CAN_gw. Correct it with cancorderctl hub init."),
+        (Refused(503, "status 503"), "no stream holds can.gw.* in place of CAN_gw. Correct it: hub init."),
+        (Refused(10060, "x"), "another stream holds can.gw.* in place of CAN_gw. Correct it: hub init."),
         (Refused(10077, "maximum bytes exceeded"),
          "refuses batches (maximum bytes exceeded). Check limits and space of CAN_gw at the hub."),
         (Refused(10071, "wrong last sequence: 6023", unanswered=True),
@@ -154,4 +154,4 @@ def test_hub_that_acknowledges_nothing_is_silent() -> None:
     ],
 )  # fmt: skip
 def test_refusals_have_a_remedy(refusal: Refused, sentence: str) -> None:
-    assert refusal_sentence(refusal, "gw") == sentence
+    assert refusal_sentence(refusal, "gw", "hub init.") == sentence
